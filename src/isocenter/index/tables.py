@@ -1,0 +1,367 @@
+"""The archive's tables: what DESIGN.md calls the data model, for SQLite and PostgreSQL alike.
+
+Text that is matched is NOT NULL with '' for absent and compared by byte (COLLATE "C" on PostgreSQL). A `*_fold` column
+holds `dicom.folding.fold` of the value beside it, cut at 256 characters. Dates and times stand as written in the
+object; only our own times (`received_at`, `changed_at`, ...) are UTC, in integer microseconds since 1970.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData()
+
+_TEXT: TypeEngine[str] = String().with_variant(String(collation="C"), "postgresql")
+# SQLite gives row ids only to columns declared INTEGER PRIMARY KEY
+_ID: TypeEngine[int] = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", _ID, primary_key=True)
+
+
+def _text(name: str, *, index: bool = False) -> Column[str]:
+    return Column(name, _TEXT, nullable=False, server_default="", index=index)
+
+
+def _parent(name: str, target: str) -> Column[int]:
+    return Column(name, _ID, ForeignKey(target), nullable=False)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+archive = Table(
+    "archive",
+    metadata,
+    Column("name", _TEXT, primary_key=True),
+    _text("value"),
+)
+"""Facts of this index as a whole: `archive_id` (the same in the store), `fold_version`."""
+
+patient = Table(
+    "patient",
+    metadata,
+    _id(),
+    _text("identity"),  # issuer + "\\" + id; "\\\\" + Study Instance UID for the surrogate of an empty Patient ID
+    _text("patient_id", index=True),
+    _text("issuer"),
+    _text("patient_name"),  # UTF-8, with all component groups
+    _text("name_fold", index=True),  # alphabetic group
+    _text("name_ideographic_fold", index=True),
+    _text("name_phonetic_fold", index=True),
+    _text("birth_date", index=True),
+    _text("birth_time"),
+    _text("sex"),
+    _text("attributes"),  # DICOM JSON object of the further patient level attributes
+    Column("changed_at", BigInteger, nullable=False),
+    UniqueConstraint("identity", name="uq_patient_identity"),
+)
+
+patient_id = Table(
+    "patient_id",
+    metadata,
+    _id(),
+    _parent("patient", "patient.id"),
+    _text("value"),
+    _text("issuer"),
+    _text("kind"),  # primary, other, prior (merged away)
+    UniqueConstraint("patient", "value", "issuer", "kind", name="uq_patient_id"),
+    Index("ix_patient_id_value", "value", "issuer"),
+)
+
+study = Table(
+    "study",
+    metadata,
+    _id(),
+    _parent("patient", "patient.id"),
+    _text("study_uid"),
+    _text("access_group"),
+    _text("study_date"),
+    _text("study_time"),
+    _text("study_id", index=True),
+    _text("accession", index=True),
+    _text("accession_issuer"),
+    _text("description"),
+    _text("description_fold", index=True),
+    _text("referring_name"),
+    _text("referring_fold", index=True),
+    _text("referring_ideographic_fold"),
+    _text("referring_phonetic_fold"),
+    _text("institution"),  # of the first object; also a series attribute
+    _text("institution_fold"),
+    _text("timezone"),  # (0008,0201)
+    _text("attributes"),
+    # the patient's, repeated so that a study level search reads one table
+    _text("patient_id"),
+    _text("issuer"),
+    _text("patient_name"),
+    _text("name_fold", index=True),
+    _text("name_ideographic_fold"),
+    _text("name_phonetic_fold"),
+    _text("birth_date"),
+    _text("birth_time"),
+    _text("sex"),
+    Column("received_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    UniqueConstraint("study_uid", name="uq_study_uid"),
+    Index("ix_study_date", "study_date", "id"),
+    Index("ix_study_patient_id", "patient_id", "issuer"),
+    Index("ix_study_patient", "patient"),
+    Index("ix_study_received", "received_at"),
+)
+
+study_accession = Table(
+    "study_accession",
+    metadata,
+    _id(),
+    _parent("study", "study.id"),
+    _text("accession"),
+    _text("issuer"),
+    UniqueConstraint("study", "accession", "issuer", name="uq_study_accession"),
+    Index("ix_study_accession_value", "accession"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    _id(),
+    _parent("study", "study.id"),
+    _text("series_uid", index=True),
+    _text("modality"),
+    _text("series_number"),
+    Column("series_number_value", BigInteger),
+    _text("description"),
+    _text("description_fold", index=True),
+    _text("series_date"),
+    _text("series_time"),
+    _text("body_part"),
+    _text("laterality"),
+    _text("patient_position"),
+    _text("station"),
+    _text("institution"),
+    _text("institution_fold"),
+    _text("performing_name"),
+    _text("performing_fold"),
+    _text("manufacturer"),
+    _text("model"),
+    _text("protocol"),
+    _text("protocol_fold"),
+    _text("station_aet"),  # (0040,0241)
+    _text("step_id"),  # (0040,0253)
+    _text("step_start_date"),  # (0040,0244)
+    _text("step_start_time"),  # (0040,0245)
+    _text("attributes"),
+    _count("instances"),  # in force: without rejected and superseded ones
+    _count("bytes"),
+    _text("sop_classes"),  # distinct, joined by "\\"
+    _count("revision"),  # raised by every change below; a pack names the revision it was made of
+    Column("received_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False, index=True),
+    UniqueConstraint("study", "series_uid", name="uq_series_study_uid"),
+    Index("ix_series_step_date", "step_start_date"),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    _id(),
+    _parent("series", "series.id"),
+    _parent("study", "study.id"),
+    _text("sop_uid", index=True),
+    _text("sop_class"),
+    _text("syntax"),  # Transfer Syntax UID of the stored object
+    _text("instance_number"),
+    Column("instance_number_value", BigInteger),
+    Column("rows", Integer),
+    Column("columns", Integer),
+    Column("bits_allocated", SmallInteger),
+    Column("frames", Integer),  # NumberOfFrames; null where absent
+    _text("image_type"),
+    _text("content_date"),
+    _text("content_time"),
+    _text("attributes"),  # further instance level attributes (GSPS, SR and the like)
+    _text("store_key"),
+    Column("size", BigInteger, nullable=False),  # bytes of the data set as received
+    Column("offset", Integer, nullable=False),  # where the data set starts in the stored file
+    _text("digest"),  # SHA-256 of the data set as received, hexadecimal
+    _text("character_set"),  # (0008,0005) as written
+    Column("frame_table", LargeBinary),  # index.frames: where each frame lies, or null
+    _text("source_aet"),
+    Column("received_at", BigInteger, nullable=False),
+    _text("availability"),  # ONLINE, NEARLINE, OFFLINE
+    Column("rejected", SmallInteger, nullable=False, server_default="0"),
+    UniqueConstraint("series", "sop_uid", name="uq_instance_series_uid"),
+    UniqueConstraint("store_key", name="uq_instance_store_key"),
+    Index("ix_instance_study", "study"),
+)
+
+instance_version = Table(
+    "instance_version",
+    metadata,
+    _id(),
+    _parent("instance", "instance.id"),
+    _text("verdict"),  # version (same pixels), conflict (different), superseded (replaced by policy)
+    _text("syntax"),
+    _text("store_key"),
+    Column("size", BigInteger, nullable=False),
+    Column("offset", Integer, nullable=False),
+    _text("digest"),
+    _text("source_aet"),
+    Column("received_at", BigInteger, nullable=False),
+    UniqueConstraint("store_key", name="uq_version_store_key"),
+    Index("ix_version_instance", "instance"),
+)
+
+attribute = Table(
+    "attribute",
+    metadata,
+    _id(),
+    Column("level", String(1), nullable=False),  # P, S, E (series), I
+    Column("owner", _ID, nullable=False),
+    _text("path"),  # "00080100" or nested "00081032.00080100"; items of one sequence share an `item` number
+    Column("item", SmallInteger, nullable=False, server_default="0"),
+    _text("value"),
+    _text("fold"),
+    Index("ix_attribute_owner", "level", "owner", "path"),
+    Index("ix_attribute_fold", "path", "fold", "owner"),
+)
+
+conflict = Table(
+    "conflict",
+    metadata,
+    _id(),
+    _text("kind"),  # patient-differs, object-differs, uid-in-other-study, uid-in-other-series, irregular-uid
+    _text("study_uid", index=True),
+    _text("series_uid"),
+    _text("sop_uid"),
+    _text("store_key"),
+    _text("detail"),  # JSON; no patient data
+    Column("opened_at", BigInteger, nullable=False),
+    Column("settled_at", BigInteger),
+)
+
+exception = Table(
+    "exception",
+    metadata,
+    _id(),
+    _text("store_key"),  # of the set-aside object
+    _text("reason"),
+    _text("comment"),
+    _text("sop_class"),
+    _text("sop_uid"),
+    _text("syntax"),
+    _text("calling"),
+    _text("called"),
+    _text("address"),
+    Column("received_at", BigInteger, nullable=False),
+    UniqueConstraint("store_key", name="uq_exception_store_key"),
+)
+
+removal = Table(
+    "removal",
+    metadata,
+    _id(),
+    _text("store_key"),
+    _text("reason"),  # equal-duplicate, deleted
+    Column("not_before", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),
+    UniqueConstraint("store_key", name="uq_removal_store_key"),
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("sequence", _ID, primary_key=True),
+    Column("transaction", BigInteger, nullable=False, server_default="0"),  # pg_current_xact_id(); 0 on SQLite
+    _text("kind"),  # stored, version, conflict, deleted, restored
+    _text("study_uid"),
+    _text("series_uid"),
+    _text("sop_uid"),
+    _text("store_key"),
+    Column("at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,  # a sequence number is never given twice, even after the last rows were pruned
+)
+
+job = Table(
+    "job",
+    metadata,
+    _id(),
+    _text("kind"),
+    _text("payload"),  # JSON
+    _text("state"),  # waiting, running, done, failed, cancelled
+    Column("due_at", BigInteger, nullable=False),
+    Column("lease_until", BigInteger, nullable=False, server_default="0"),
+    _text("owner"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _text("progress"),
+    _text("error"),
+    _text("unique_key"),  # a waiting job with the same kind and key is not added twice
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Index("ix_job_due", "state", "due_at"),
+)
+
+consumer = Table(
+    "consumer",
+    metadata,
+    Column("name", _TEXT, primary_key=True),
+    Column("position", BigInteger, nullable=False, server_default="0"),
+)
+"""How far each reader of the change feed has come."""
+
+peer = Table(
+    "peer",
+    metadata,
+    _id(),
+    _text("title"),
+    _text("host"),
+    Column("port", Integer, nullable=False),
+    _text("settings"),  # JSON
+    UniqueConstraint("title", "host", name="uq_peer_title_host"),
+)
+
+ae = Table(
+    "ae",
+    metadata,
+    _id(),
+    _text("title"),
+    _text("role"),
+    _text("settings"),  # JSON
+    UniqueConstraint("title", name="uq_ae_title"),
+)
+
+edit = Table(
+    "edit",
+    metadata,
+    _id(),
+    _text("level"),
+    _text("study_uid", index=True),
+    _text("series_uid"),
+    _text("sop_uid"),
+    _text("changes"),  # DICOM JSON of the new values
+    _text("actor"),
+    Column("at", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    _text("event"),
+    _text("actor"),
+    _text("detail"),
+    Column("at", BigInteger, nullable=False, index=True),
+)
