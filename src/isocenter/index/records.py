@@ -1,10 +1,10 @@
-"""What ingest hands to the index: an arrival with its values decoded and folded, and what became of it.
+"""What the index is told: an arrival with its values decoded and folded, a deletion, a choice; and what became of it.
 
 Plain tuples, since they cross a process border once an object.
 """
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 
 class Verdict(StrEnum):
@@ -23,7 +23,13 @@ class Verdict(StrEnum):
     REPLACED = "replaced"
     """In force now; the earlier object is kept as a superseded version (policy `replace`)."""
     REJECTED = "rejected"
-    """Not kept (policy `reject`): answer 0111."""
+    """Not kept (policy `reject`): answer 0111. The received copy is marked for removal."""
+    DELETED = "deleted"
+    """Of a `Deletion`: done; the objects will be removed from the store."""
+    NOTED = "noted"
+    """Of an `ExceptionNote`: recorded."""
+    MISSING = "missing"
+    """Of a `Choice`: there is no such version."""
 
 
 class Likeness(StrEnum):
@@ -74,10 +80,57 @@ class Arrival(NamedTuple):
     """(id, issuer) pairs of Other Patient IDs."""
 
 
+class Deletion(NamedTuple):
+    """Take a study, a series or an instance ('' for what is not named) out of the index, all versions included.
+
+    The store's copies go later, by the removal job. The journal must hold the deletion before this is submitted.
+    """
+
+    study_uid: str
+    series_uid: str = ""
+    sop_uid: str = ""
+    at: int = 0
+    received_until: int = 0
+    """Leave what was received later than this; 0 for no bound. Set where a journal is replayed."""
+    not_before: int = 0
+    """When the store's copies may go."""
+
+
+class Choice(NamedTuple):
+    """Put the kept version whose store key is `arrival.store_key` in force; the one in force becomes a version.
+
+    `arrival` is that of the version, extracted anew. The journal must hold the choice before this is submitted.
+    """
+
+    arrival: Arrival
+    at: int
+
+
+class ExceptionNote(NamedTuple):
+    """An object that was set aside, for the list of exceptions (table `exception`)."""
+
+    store_key: str
+    reason: str
+    comment: str
+    sop_class: str
+    sop_uid: str
+    syntax: str
+    calling: str
+    called: str
+    address: str
+    received_at: int
+
+
+Record: TypeAlias = Arrival | Deletion | Choice | ExceptionNote
+"""What a `Writer` takes."""
+
+
 class Outcome(NamedTuple):
-    """What became of one arrival. `existing_key` is the store key of the object in force, where the verdict is about
+    """What became of one record. `existing_key` is the store key of the object in force, where the verdict is about
     one; `conflicts` lists the kinds of conflict rows that were opened."""
 
     verdict: str
     existing_key: str = ""
     conflicts: tuple[str, ...] = ()
+    objects: int = 0
+    """Of a deletion: how many stored objects it took out."""

@@ -8,48 +8,45 @@ object; only our own times (`received_at`, `changed_at`, ...) are UTC, in intege
 from sqlalchemy import (
     BigInteger,
     Column,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     String,
     Table,
     UniqueConstraint,
 )
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import text as condition
 
-metadata = MetaData()
+from isocenter.database.tables import ID as _ID
+from isocenter.database.tables import archive, change, consumer, metadata
+from isocenter.database.tables import count as _count
+from isocenter.database.tables import identity as _id
+from isocenter.database.tables import parent as _parent
+from isocenter.database.tables import text as _text
 
-_TEXT: TypeEngine[str] = String().with_variant(String(collation="C"), "postgresql")
-# SQLite gives row ids only to columns declared INTEGER PRIMARY KEY
-_ID: TypeEngine[int] = BigInteger().with_variant(Integer, "sqlite")
-
-
-def _id() -> Column[int]:
-    return Column("id", _ID, primary_key=True)
-
-
-def _text(name: str, *, index: bool = False) -> Column[str]:
-    return Column(name, _TEXT, nullable=False, server_default="", index=index)
-
-
-def _parent(name: str, target: str) -> Column[int]:
-    return Column(name, _ID, ForeignKey(target), nullable=False)
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False, server_default="0")
-
-
-archive = Table(
+__all__ = [
+    "ae",
     "archive",
-    metadata,
-    Column("name", _TEXT, primary_key=True),
-    _text("value"),
-)
-"""Facts of this index as a whole: `archive_id` (the same in the store), `fold_version`."""
+    "attribute",
+    "audit",
+    "change",
+    "conflict",
+    "consumer",
+    "edit",
+    "exception",
+    "instance",
+    "instance_version",
+    "job",
+    "metadata",
+    "patient",
+    "patient_id",
+    "peer",
+    "removal",
+    "series",
+    "study",
+    "study_accession",
+]
 
 patient = Table(
     "patient",
@@ -169,7 +166,7 @@ series = Table(
     _text("sop_classes"),  # distinct, joined by "\\"
     _count("revision"),  # raised by every change below; a pack names the revision it was made of
     Column("received_at", BigInteger, nullable=False),
-    Column("changed_at", BigInteger, nullable=False, index=True),
+    Column("changed_at", BigInteger, nullable=False),
     UniqueConstraint("study", "series_uid", name="uq_series_study_uid"),
     Index("ix_series_step_date", "step_start_date"),
 )
@@ -275,24 +272,12 @@ removal = Table(
     metadata,
     _id(),
     _text("store_key"),
-    _text("reason"),  # equal-duplicate, deleted
+    _text("reason"),  # equal-duplicate, rejected-duplicate, deleted
+    _text("kept_key"),  # of an equal-duplicate: the object that makes it redundant
     Column("not_before", BigInteger, nullable=False),
     Column("removed_at", BigInteger),
+    Index("ix_removal_due", "removed_at", "not_before"),
     UniqueConstraint("store_key", name="uq_removal_store_key"),
-)
-
-change = Table(
-    "change",
-    metadata,
-    Column("sequence", _ID, primary_key=True),
-    Column("transaction", BigInteger, nullable=False, server_default="0"),  # pg_current_xact_id(); 0 on SQLite
-    _text("kind"),  # stored, version, conflict, deleted, restored
-    _text("study_uid"),
-    _text("series_uid"),
-    _text("sop_uid"),
-    _text("store_key"),
-    Column("at", BigInteger, nullable=False),
-    sqlite_autoincrement=True,  # a sequence number is never given twice, even after the last rows were pruned
 )
 
 job = Table(
@@ -312,15 +297,15 @@ job = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Index("ix_job_due", "state", "due_at"),
+    Index(
+        "uq_job_waiting",
+        "kind",
+        "unique_key",
+        unique=True,
+        sqlite_where=condition("state = 'waiting' AND unique_key <> ''"),
+        postgresql_where=condition("state = 'waiting' AND unique_key <> ''"),
+    ),
 )
-
-consumer = Table(
-    "consumer",
-    metadata,
-    Column("name", _TEXT, primary_key=True),
-    Column("position", BigInteger, nullable=False, server_default="0"),
-)
-"""How far each reader of the change feed has come."""
 
 peer = Table(
     "peer",

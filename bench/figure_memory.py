@@ -1,0 +1,91 @@
+"""Peak memory (proportional set size of all processes): at rest, with 200 idle associations, storing one 2 GB object.
+
+python bench/figure_memory.py
+"""
+
+import socket
+import threading
+import time
+
+from corpus import uid
+from harness import Isocenter, Peer, Results, running
+from isocenter.dimse import ProposedContext, connect
+
+CT_IMAGE, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+class Peak:
+    """The highest memory of a peer while the block runs."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer, self.top, self._over = peer, 0.0, threading.Event()
+
+    def __enter__(self) -> "Peak":
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            self.top = max(self.top, self.peer.memory())
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def main() -> None:
+    """Measure ours; the figure is an absolute one."""
+    results, peer = Results("memory", "isocenter"), Isocenter()
+    with running(peer):
+        results.add(peer.name, "at rest", megabytes=peer.memory())
+        address = ("127.0.0.1", peer.port)
+        contexts = [ProposedContext(VERIFICATION, (EXPLICIT, "1.2.840.10008.1.2"))]
+        idle = [connect(address, calling="BENCH", called=peer.title, contexts=contexts) for _ in range(200)]
+        for association in idle:
+            association.echo()
+        time.sleep(1)
+        results.add(peer.name, "200 idle associations", megabytes=peer.memory())
+        for association in idle:
+            association.release()
+        with Peak(peer) as peak:
+            store_large(peer, 2_000_000_000)
+        results.add(peer.name, "one object of 2 GB", megabytes=peak.top)
+    results.table("megabytes", lower_is_better=True)
+
+
+def store_large(peer: Peer, size: int) -> None:
+    """C-STORE one CT whose pixel data has `size` bytes, made on the fly."""
+    from isocenter.dimse import BytesSource
+
+    def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
+        head = group.to_bytes(2, "little") + number.to_bytes(2, "little") + vr
+        return head + len(value).to_bytes(2, "little") + value + b""
+
+    instance = uid("large")
+    pad = lambda text: text.encode() + b"\0" * (len(text) % 2)  # noqa: E731
+    head = b"".join([
+        element(8, 0x16, b"UI", pad(CT_IMAGE)), element(8, 0x18, b"UI", pad(instance)),
+        element(0x10, 0x20, b"LO", b"LARGE1"), element(0x20, 0xD, b"UI", pad(uid("study"))),
+        element(0x20, 0xE, b"UI", pad(uid("series"))),
+        b"\xe0\x7f\x10\x00OW\0\0" + size.to_bytes(4, "little"),
+    ])  # fmt: skip
+    slab = bytes(1 << 20)
+
+    def chunks() -> "object":
+        yield head
+        left = size
+        while left:
+            yield slab[: min(left, len(slab))]
+            left -= min(left, len(slab))
+
+    contexts = [ProposedContext(CT_IMAGE, (EXPLICIT,))]
+    with connect(("127.0.0.1", peer.port), calling="BENCH", called=peer.title, contexts=contexts) as association:
+        status = association.store(1, CT_IMAGE, instance, BytesSource(chunks(), len(head) + size))
+        assert status == 0, status
+
+
+if __name__ == "__main__":
+    assert socket
+    main()

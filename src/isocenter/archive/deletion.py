@@ -1,0 +1,67 @@
+"""Explicit deletion: journal record, then index; the store's copies go later, by the removal job (DESIGN.md 4)."""
+
+import time
+from collections.abc import Callable
+
+from isocenter import telemetry
+from isocenter.archive.retrieve import Access, Selection, totals
+from isocenter.database import Database
+from isocenter.errors import Reason, Retriable
+from isocenter.index.records import Deletion
+from isocenter.index.writer import Writer
+from isocenter.store.api import Store
+
+log = telemetry.logger("archive.deletion")
+
+KIND = "deletion"
+"""`kind` of the journal's records of deletions; their other members are the fields of `index.records.Deletion`."""
+GRACE = 24 * 3600 * 1_000_000
+"""Microseconds that the store keeps what was deleted."""
+_DEADLINE = 60.0
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+class Deletions:
+    """Takes studies, series and instances out of the archive."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        writer: Writer,
+        *,
+        grace: int = GRACE,
+        clock: Callable[[], int] = _now,
+    ) -> None:
+        self._database, self._store, self._writer = database, store, writer
+        self._grace, self._clock = grace, clock
+
+    def delete(self, study_uid: str, series_uid: str = "", sop_uid: str = "", access: Access = None) -> int:
+        """Delete what is named, all versions included; returns how many stored objects that were, 0 for none there.
+
+        Durable on return. Raises Retriable.
+        """
+        if not self._there(study_uid, series_uid, sop_uid, access):
+            return 0
+        now = self._clock()
+        what = Deletion(study_uid, series_uid, sop_uid, at=now, received_until=now, not_before=now + self._grace)
+        self._store.append_journal({"kind": KIND, **what._asdict()})
+        try:
+            outcome = self._writer.submit(what).result(_DEADLINE)
+        except TimeoutError as late:
+            raise Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer") from late
+        telemetry.count("isocenter_deleted_total", outcome.objects)
+        log.info("archive.deleted", study=study_uid, series=series_uid, instance=sop_uid, objects=outcome.objects)
+        return outcome.objects
+
+    def _there(self, study_uid: str, series_uid: str, sop_uid: str, access: Access) -> bool:
+        selection = Selection(
+            study_uids=(study_uid,),
+            series_uids=(series_uid,) if series_uid else (),
+            sop_uids=(sop_uid,) if sop_uid else (),
+            access=access,
+        )
+        return totals(self._database, selection).instances > 0

@@ -1,0 +1,111 @@
+"""DICOM JSON of many headers: the work, and the process that does it so that the server's threads need not.
+
+Run as a program it reads batches from standard input and answers on standard output, until that ends or nothing has
+come for `IDLE` seconds.
+"""
+
+import os
+import select
+import sys
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+
+from isocenter.dicom import json_model
+from isocenter.dicom.deflate import inflate
+from isocenter.dicom.headers import MalformedDataSet, NeedMore
+from isocenter.dicom.scan import scan
+from isocenter.dicom.uids import EXPLICIT_LE, transfer_syntax
+
+IDLE = 120.0
+_NOTHING: frozenset[int] = frozenset()
+
+
+class Header(NamedTuple):
+    """The beginning of one data set: `whole` says that nothing follows. `bulk_uri` is that of the instance."""
+
+    data: bytes
+    syntax: str
+    whole: bool
+    bulk_uri: str
+    character_set: str = ""
+
+
+class Written(NamedTuple):
+    """What came of one header: its JSON, and how many bytes of the data were header.
+
+    `need` > 0: so many bytes from the start are needed. Neither: the data set can't be read.
+    """
+
+    json: bytes
+    end: int = 0
+    need: int = 0
+
+
+def write(header: Header) -> Written:
+    """One header as a DICOM JSON object."""
+    data, syntax = header.data, header.syntax
+    try:
+        if transfer_syntax(syntax).deflated:
+            if not header.whole:
+                return Written(b"", need=1 << 62)
+            data, syntax = inflate(data), EXPLICIT_LE
+            found = scan(data, syntax, _NOTHING)
+        else:
+            found = scan(data, syntax, _NOTHING, whole=header.whole)
+        pixel = (found.pixel.tag, found.pixel.vr) if found.pixel else None
+        written = json_model.write(
+            data[: found.end], syntax, bulk_uri=header.bulk_uri, pixel=pixel, default_charset=header.character_set
+        )
+    except NeedMore as more:
+        return Written(b"", need=more.hint)
+    except MalformedDataSet:
+        return Written(b"")
+    return Written(written, found.end)
+
+
+def write_all(headers: Sequence[Header]) -> list[Written]:
+    """`write` for each."""
+    return [write(header) for header in headers]
+
+
+class Pipe:
+    """Messages with their length in front, over two binary streams."""
+
+    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+
+    def send(self, message: object) -> None:
+        """Send what msgpack can carry."""
+        body = msgspec.msgpack.encode(message)
+        self._outgoing.write(len(body).to_bytes(8, "little"))
+        self._outgoing.write(body)
+        self._outgoing.flush()
+
+    def receive(self) -> bytes:
+        """The next message, still encoded; empty when the other side has gone."""
+        size = int.from_bytes(self._incoming.read(8), "little")
+        body = self._incoming.read(size) if size else b""
+        return body if len(body) == size else b""
+
+    def close(self) -> None:
+        """Close both."""
+        self._outgoing.close()
+        self._incoming.close()
+
+
+def main() -> None:
+    """Answer batches."""
+    pipe = Pipe(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # nothing else may write into the answers
+    batches = msgspec.msgpack.Decoder(list[Header])
+    while select.select([0], [], [], IDLE)[0]:
+        body = pipe.receive()
+        if not body:
+            return
+        pipe.send(write_all(batches.decode(body)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""What a failure is called on the wire: (preset, service, reason) to DIMSE status, HTTP status or STOW-RS reason.
+
+`default` speaks the codes of the archive catalogue (I-STORE-ST, I-FIND-ST, I-MOVE-ST) and PS3.4, `marie` those of
+M-STORE-10 and its tables 22 to 34. Every reason has an answer in every service.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from isocenter.errors import Reason
+
+SUCCESS: Final = 0x0000
+PENDING: Final = 0xFF00
+PENDING_UNSUPPORTED_KEYS: Final = 0xFF01
+"""A match, though some optional key was not matched on."""
+CANCELLED: Final = 0xFE00
+SOME_SUBOPERATIONS_FAILED: Final = 0xB000
+COERCED: Final = 0xB000
+ELEMENTS_DISCARDED: Final = 0xB006
+DOES_NOT_MATCH_SOP_CLASS: Final = 0xB007
+"""Stored, though the data set does not quite fit its class."""
+
+
+class Service(StrEnum):
+    """The DIMSE services with statuses of their own. Worklist queries answer as FIND."""
+
+    ECHO = "echo"
+    STORE = "store"
+    FIND = "find"
+    MOVE = "move"
+    GET = "get"
+
+
+class Partial(StrEnum):
+    """Why a query that was passed on to other archives may be incomplete (M-PROXY, table 24)."""
+
+    ARCHIVE_UNAVAILABLE = "archive-unavailable"
+    ARCHIVE_LIMIT_EXCEEDED = "archive-limit-exceeded"
+    ARCHIVE_ERROR = "archive-error"
+
+
+Cause = Reason | Partial
+
+_GENERAL: Final[dict[Cause, int]] = {
+    **dict.fromkeys(Reason, 0x0110),
+    Reason.OUT_OF_RESOURCES: 0xA700,
+    Reason.OUT_OF_STORAGE: 0xA700,
+    Reason.SOP_CLASS_NOT_SUPPORTED: 0x0122,
+    Reason.NOT_AUTHORIZED: 0x0124,
+    Reason.CANCELLED: CANCELLED,
+}
+_STORE: Final[dict[Cause, int]] = {
+    **_GENERAL,
+    Reason.SOP_CLASS_MISMATCH: 0xA900,
+    Reason.IDENTIFIER_MISMATCH: 0xA900,
+    Reason.STUDY_MISMATCH: 0xA900,
+    Reason.CANNOT_UNDERSTAND: 0xC000,
+    Reason.BAD_REQUEST: 0xC000,
+    Reason.SOP_INSTANCE_MISMATCH: 0xC001,
+    Reason.UNABLE_TO_PROCESS: 0xC002,
+    Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: 0xC122,
+    Reason.DUPLICATE_SOP_INSTANCE: 0x0111,
+    Reason.NOT_FOUND: 0x0112,
+    Reason.TOO_LARGE: 0xA700,
+}
+_FIND: Final[dict[Cause, int]] = {
+    **_GENERAL,
+    Reason.IDENTIFIER_MISMATCH: 0xA900,
+    Reason.SOP_CLASS_MISMATCH: 0xA900,
+    Reason.CANNOT_UNDERSTAND: 0xC000,
+    Reason.BAD_REQUEST: 0xC000,
+    Reason.UNABLE_TO_PROCESS: 0xC001,
+    Reason.TOO_MANY_MATCHES: 0xC001,
+    Reason.NOT_ACCEPTABLE: 0xC001,
+    Reason.TOO_LARGE: 0xC001,
+    Reason.NOT_FOUND: 0xC001,
+    **dict.fromkeys(Partial, 0xC001),
+}
+_RETRIEVE: Final[dict[Cause, int]] = {
+    **_FIND,
+    Reason.OUT_OF_RESOURCES: 0xA702,
+    Reason.OUT_OF_STORAGE: 0xA702,
+    Reason.CANNOT_COUNT_MATCHES: 0xA701,
+    Reason.CANNOT_PERFORM_SUBOPERATIONS: 0xA702,
+    Reason.DESTINATION_UNKNOWN: 0xA801,
+}
+# M-STORE-10: one code for whatever goes wrong
+_MARIE_STORE: Final[dict[Cause, int]] = {**dict.fromkeys(Reason, 0xA700), Reason.NOT_AUTHORIZED: 0x0124}
+_MARIE_FIND: Final[dict[Cause, int]] = {
+    **dict.fromkeys(Reason, 0xA700),
+    Reason.TOO_MANY_MATCHES: 0xC001,
+    Reason.IDENTIFIER_MISMATCH: 0xA900,
+    Reason.SOP_CLASS_NOT_SUPPORTED: 0x0122,
+    Reason.NOT_AUTHORIZED: 0x0124,
+    Reason.CANCELLED: CANCELLED,
+    Partial.ARCHIVE_UNAVAILABLE: 0xC002,
+    Partial.ARCHIVE_LIMIT_EXCEEDED: 0xC003,
+    Partial.ARCHIVE_ERROR: 0xC004,
+}
+_MARIE_RETRIEVE: Final[dict[Cause, int]] = {
+    **_MARIE_FIND,
+    Reason.CANNOT_PERFORM_SUBOPERATIONS: 0xA702,
+    Reason.DESTINATION_UNKNOWN: 0xA801,
+}
+
+_DIMSE: Final = MappingProxyType(
+    {
+        "default": {
+            Service.ECHO: _GENERAL,
+            Service.STORE: _STORE,
+            Service.FIND: _FIND,
+            Service.MOVE: _RETRIEVE,
+            Service.GET: _RETRIEVE,
+        },
+        "marie": {
+            Service.ECHO: _GENERAL,
+            Service.STORE: _MARIE_STORE,
+            Service.FIND: _MARIE_FIND,
+            Service.MOVE: _MARIE_RETRIEVE,
+            Service.GET: _MARIE_RETRIEVE,
+        },
+    }
+)
+PRESETS: Final = tuple(_DIMSE)
+
+
+def dimse_status(service: Service, cause: Cause, preset: str = "default") -> int:
+    """The status of a failed request; 0110 where a service knows nothing better. KeyError for an unknown preset."""
+    return _DIMSE[preset][service].get(cause, 0x0110)
+
+
+def causes_of(service: Service, status: int, preset: str = "default") -> frozenset[Cause]:
+    """What leads to `status`, for the conformance statement."""
+    return frozenset(cause for cause, code in _DIMSE[preset][service].items() if code == status)
+
+
+UNAUTHENTICATED: Final = 401
+"""Nobody is logged in; whoever is, but may not, gets NOT_AUTHORIZED's 403."""
+
+_HTTP: Final = MappingProxyType(
+    {
+        Reason.OUT_OF_RESOURCES: 503,
+        Reason.OUT_OF_STORAGE: 503,
+        Reason.CANNOT_UNDERSTAND: 400,
+        Reason.UNABLE_TO_PROCESS: 500,
+        Reason.PROCESSING_FAILURE: 500,
+        Reason.SOP_CLASS_MISMATCH: 409,
+        Reason.SOP_INSTANCE_MISMATCH: 409,
+        Reason.SOP_CLASS_NOT_SUPPORTED: 409,
+        Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: 409,
+        Reason.IDENTIFIER_MISMATCH: 400,
+        Reason.DUPLICATE_SOP_INSTANCE: 409,
+        Reason.TOO_MANY_MATCHES: 413,
+        Reason.CANNOT_COUNT_MATCHES: 503,
+        Reason.CANNOT_PERFORM_SUBOPERATIONS: 500,
+        Reason.DESTINATION_UNKNOWN: 400,
+        Reason.STUDY_MISMATCH: 409,
+        Reason.NOT_AUTHORIZED: 403,
+        Reason.NOT_FOUND: 404,
+        Reason.NOT_ACCEPTABLE: 406,
+        Reason.BAD_REQUEST: 400,
+        Reason.TOO_LARGE: 413,
+        Reason.CANCELLED: 503,
+    }
+)
+_STOW: Final[MappingProxyType[Reason, int]] = MappingProxyType(
+    {
+        Reason.OUT_OF_RESOURCES: 0xA700,
+        Reason.OUT_OF_STORAGE: 0xA710,
+        Reason.TOO_LARGE: 0xA710,
+        Reason.SOP_CLASS_MISMATCH: 0xA900,
+        Reason.STUDY_MISMATCH: 0xA900,
+        Reason.CANNOT_UNDERSTAND: 0xC000,
+        Reason.BAD_REQUEST: 0xC000,
+        Reason.SOP_INSTANCE_MISMATCH: 0xC000,
+        Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: 0xC122,
+        Reason.SOP_CLASS_NOT_SUPPORTED: 0x0122,
+        Reason.DUPLICATE_SOP_INSTANCE: 0x0111,
+        Reason.NOT_AUTHORIZED: 0x0124,
+    }
+)
+
+
+def http_status(reason: Reason) -> int:
+    """The status of a web request that failed as a whole (I-QIDO, I-STOW-ST, PS3.18 8.5)."""
+    return _HTTP[reason]
+
+
+def stow_failure(reason: Reason) -> int:
+    """Failure Reason (0008,1197) of one instance that was not stored (I-STOW-RS)."""
+    return _STOW.get(reason, 0x0110)
+
+
+def stow_status(stored: int, warned: int, failed: Iterable[Reason]) -> int:
+    """The status of a STOW-RS response (I-STOW-ST): `stored` instances without and `warned` with a warning, and why the
+    others failed."""
+    reasons = frozenset(failed)
+    if stored or warned:
+        return 202 if warned or reasons else 200
+    if not reasons:
+        return 400
+    return next((status for status, causes in _ALL_FAILED if reasons <= causes), 409)
+
+
+_ALL_FAILED: Final = (
+    (503, frozenset([Reason.OUT_OF_RESOURCES, Reason.OUT_OF_STORAGE, Reason.CANCELLED])),
+    (403, frozenset([Reason.NOT_AUTHORIZED])),
+    (400, frozenset([Reason.BAD_REQUEST])),
+    (413, frozenset([Reason.TOO_LARGE])),
+)

@@ -1,0 +1,231 @@
+"""Files (PS3.10 7): preamble, file meta information, and the receipt facts that our own files carry in it.
+
+What we write is exact: preamble zeroed, group length right, Explicit VR Little Endian. What we read may be anything
+that the field calls a DICOM file, down to a bare data set.
+"""
+
+import json
+from typing import Final, NamedTuple
+
+from isocenter.dicom.dataset import DataSet, Element, encode_element, string_of
+from isocenter.dicom.headers import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    LITTLE,
+    Encoding,
+    Header,
+    MalformedDataSet,
+    Window,
+)
+from isocenter.dicom.headers import (
+    read_header as read_element_header,
+)
+from isocenter.dicom.swapping import swapped
+from isocenter.dicom.uids import (
+    EXPLICIT_BE,
+    EXPLICIT_LE,
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    IMPLICIT_LE,
+    PRIVATE_CREATOR,
+)
+
+__all__ = [
+    "PRIVATE_CREATOR",
+    "FileHeader",
+    "Receipt",
+    "file_header",
+    "outgoing_header",
+    "read_header",
+    "read_receipt",
+    "stored_header",
+]
+
+PREAMBLE: Final = bytes(128)
+MAGIC: Final = b"DICM"
+GROUP_LENGTH: Final = 0x00020000
+VERSION: Final = 0x00020001
+SOP_CLASS: Final = 0x00020002
+SOP_INSTANCE: Final = 0x00020003
+TRANSFER_SYNTAX: Final = 0x00020010
+IMPLEMENTATION_CLASS: Final = 0x00020012
+IMPLEMENTATION_VERSION: Final = 0x00020013
+SOURCE_AET: Final = 0x00020016
+SENDING_AET: Final = 0x00020017
+RECEIVING_AET: Final = 0x00020018
+PRIVATE_INFORMATION_CREATOR: Final = 0x00020100
+PRIVATE_INFORMATION: Final = 0x00020102
+_DIGEST_LENGTH: Final = 64
+
+
+class Receipt(NamedTuple):
+    """How an object came to us. `received_at` is UTC in microseconds, `digest` the SHA-256 of the data set as received
+    (hexadecimal; '' while unknown), `address` the peer's."""
+
+    sending_aet: str
+    receiving_aet: str
+    address: str
+    received_at: int
+    digest: str
+
+
+class FileHeader(NamedTuple):
+    """What stands in front of a file's data set, which begins at `offset`. `syntax` is a guess where the file doesn't
+    say; the UIDs are '' then."""
+
+    sop_class: str
+    sop_instance: str
+    syntax: str
+    offset: int
+    elements: DataSet
+
+
+# --- writing
+
+
+def file_header(
+    sop_class: str,
+    sop_instance: str,
+    syntax: str,
+    *,
+    source_aet: str = "",
+    sending_aet: str = "",
+    receiving_aet: str = "",
+    private: bytes | None = None,
+) -> bytes:
+    """Preamble and file meta information; the data set follows. `private` goes into (0002,0102)."""
+    meta = [
+        _meta(VERSION, "OB", b"\0\1"),
+        _meta(SOP_CLASS, "UI", sop_class.encode("ascii", "replace")),
+        _meta(SOP_INSTANCE, "UI", sop_instance.encode("ascii", "replace")),
+        _meta(TRANSFER_SYNTAX, "UI", syntax.encode("ascii", "replace")),
+        _meta(IMPLEMENTATION_CLASS, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
+        _meta(IMPLEMENTATION_VERSION, "SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+    ]
+    titles = ((SOURCE_AET, source_aet), (SENDING_AET, sending_aet), (RECEIVING_AET, receiving_aet))
+    meta += [_meta(tag, "AE", title.encode("ascii", "replace")) for tag, title in titles if title]
+    if private is not None:
+        meta.append(_meta(PRIVATE_INFORMATION_CREATOR, "UI", PRIVATE_CREATOR.encode("ascii")))
+        meta.append(_meta(PRIVATE_INFORMATION, "OB", private))
+    group = b"".join(meta)
+    return PREAMBLE + MAGIC + _meta(GROUP_LENGTH, "UL", len(group).to_bytes(4, "little")) + group
+
+
+def _meta(tag: int, vr: str, value: bytes) -> bytes:
+    return encode_element(tag, vr, value, EXPLICIT_LE)
+
+
+def outgoing_header(sop_class: str, sop_instance: str, syntax: str, source_aet: str = "") -> bytes:
+    """The header of a file that leaves us: no receipt facts."""
+    return file_header(sop_class, sop_instance, syntax, source_aet=source_aet)
+
+
+def stored_header(sop_class: str, sop_instance: str, syntax: str, receipt: Receipt) -> bytes:
+    """The header of a file in our store. Its length does not depend on the digest, so that it can be written after the
+    data set whose place it must leave."""
+    facts = {
+        "digest": receipt.digest.ljust(_DIGEST_LENGTH)[:_DIGEST_LENGTH],
+        "received_at": receipt.received_at,
+        "address": receipt.address,
+        "sending_aet": receipt.sending_aet,
+        "receiving_aet": receipt.receiving_aet,
+    }
+    private = json.dumps(facts, separators=(",", ":")).encode("ascii")
+    return file_header(
+        sop_class,
+        sop_instance,
+        syntax,
+        source_aet=receipt.sending_aet,
+        sending_aet=receipt.sending_aet,
+        receiving_aet=receipt.receiving_aet,
+        private=private + b" " * (len(private) % 2),
+    )
+
+
+def read_receipt(header: FileHeader) -> Receipt | None:
+    """The receipt facts of a file of ours; None where there are none that can be read."""
+    creator, facts = string_of(header.elements, PRIVATE_INFORMATION_CREATOR), header.elements.get(PRIVATE_INFORMATION)
+    if creator != PRIVATE_CREATOR or facts is None or not isinstance(facts.value, bytes):
+        return None
+    try:
+        read = json.loads(facts.value)
+        return Receipt(
+            str(read["sending_aet"]),
+            str(read["receiving_aet"]),
+            str(read["address"]),
+            int(read["received_at"]),
+            str(read["digest"]).strip(),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+# --- reading
+
+
+def read_header(data: bytes, *, whole: bool = True) -> FileHeader:
+    """The header of the file that begins with `data`.
+
+    Copes with a missing preamble, a group length that is missing or wrong, meta information in another encoding than
+    Explicit VR Little Endian, none at all, and a transfer syntax that is not told. Raises MalformedDataSet where
+    nothing looks like DICOM, and with whole=False NeedMore where the meta information goes on behind `data`.
+    """
+    window = Window.over(data, whole=whole)
+    start = 132 if data[128:132] == MAGIC else 4 if data[:4] == MAGIC else 0
+    elements, offset = _group(window, start, 0x0002)
+    offset = _group(window, offset, 0x0000)[1]
+    syntax = string_of(elements, TRANSFER_SYNTAX)
+    if not syntax:
+        syntax = _guess(window, offset, sure=bool(start or elements))
+    return FileHeader(string_of(elements, SOP_CLASS), string_of(elements, SOP_INSTANCE), syntax, offset, elements)
+
+
+def _group(window: Window, offset: int, group: int) -> tuple[DataSet, int]:
+    """The elements of one leading group, told by their tags and not by the group length; and what lies behind."""
+    elements: DataSet = {}
+    encoding = _encoding(window, offset, group)
+    while encoding is not None and not window.ended(offset):
+        tag, vr, length, start, _ = header = read_element_header(window, offset, encoding)
+        if tag >> 16 != group:
+            break
+        elements[tag] = Element(vr, _value(window, header, encoding))
+        offset = start + length
+    return elements, offset
+
+
+def _value(window: Window, header: Header, encoding: Encoding) -> bytes:
+    if header.length < 0:
+        raise MalformedDataSet("file meta information of undefined length", header.offset)
+    value = window.bytes_at(header.offset, header.length)
+    return value if encoding.little else swapped(header.vr, value)
+
+
+def _encoding(window: Window, offset: int, group: int) -> Encoding | None:
+    """How the elements of a leading group are written; None if there is no such group."""
+    if window.ended(offset):
+        return None
+    lead = window.bytes_at(offset, 8)
+    little = int.from_bytes(lead[:2], "little") == group
+    if not little and int.from_bytes(lead[:2], "big") != group:
+        return None
+    explicit = int.from_bytes(lead[4:6], "little") in LITTLE.names
+    if little:
+        return EXPLICIT_LITTLE if explicit else IMPLICIT_LITTLE
+    return EXPLICIT_BIG if explicit else None
+
+
+def _guess(window: Window, offset: int, *, sure: bool) -> str:
+    """The transfer syntax that the data set's first element shows. Where nothing else said that this is DICOM (not
+    `sure`) the element must be a likely one."""
+    if window.ended(offset):
+        if sure:
+            return IMPLICIT_LE
+        raise MalformedDataSet("not a DICOM file", offset)
+    lead = window.bytes_at(offset, 8)
+    little, big = int.from_bytes(lead[:2], "little"), int.from_bytes(lead[:2], "big")
+    if int.from_bytes(lead[4:6], "little") in LITTLE.names:
+        return EXPLICIT_LE if little <= big else EXPLICIT_BE
+    if not sure and (little > 0x0020 or int.from_bytes(lead[4:], "little") >= 1 << 16):
+        raise MalformedDataSet("not a DICOM file", offset)
+    return IMPLICIT_LE

@@ -1,0 +1,288 @@
+"""Accepts associations on listening sockets: one thread each, limits, draining (PS3.8 9.1.2).
+
+The sockets may be shared with other processes that accept on them too.
+"""
+
+import contextlib
+import errno
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Hashable
+from typing import Final, Protocol
+
+from isocenter import telemetry
+from isocenter.dimse.association import Association, Terms
+from isocenter.dimse.driver import Driver
+from isocenter.dimse.failures import AssociationAborted, PeerTimeout, PeerUnreachable
+from isocenter.dimse.negotiation import LOCAL_LIMIT_EXCEEDED, NO_REASON, Policy, accepted_contexts
+from isocenter.dimse.outbound import SMALLEST_PDU
+from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateRequest
+from isocenter.dimse.service import ServiceMap
+from isocenter.dimse.settings import DEFAULTS, Settings
+from isocenter.dimse.slabs import Slabs
+from isocenter.dimse.transport import Transport, plain, secured
+from isocenter.dimse.upper_layer import UpperLayer
+
+log = telemetry.logger("dimse.acceptor")
+
+_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_PAUSE: Final = 0.2
+"""Seconds without accepting where the process is out of file descriptors."""
+
+
+class Counter(Protocol):
+    """Counts associations against a limit, perhaps of several processes together."""
+
+    def enter(self, called: str, calling: str, address: str) -> Hashable | None:
+        """Count one in; what `leave` wants, or None where a limit is reached. From any thread."""
+
+    def leave(self, place: Hashable) -> None:
+        """Count it out."""
+
+
+class LocalCounter:
+    """At most `limit` associations in this process; 0: any number."""
+
+    def __init__(self, limit: int = 0) -> None:
+        self._limit, self._lock = limit, threading.Lock()
+        self.count = 0
+
+    def enter(self, called: str, calling: str, address: str) -> Hashable | None:
+        """See `Counter`."""
+        with self._lock:
+            if self._limit and self.count >= self._limit:
+                return None
+            self.count += 1
+            return True
+
+    def leave(self, place: Hashable) -> None:
+        """See `Counter`."""
+        with self._lock:
+            self.count -= 1
+
+
+class Acceptor:
+    """Serves associations. `ssl_context` makes all its listeners TLS ones."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        services: ServiceMap,
+        settings: Settings = DEFAULTS,
+        *,
+        counter: Counter | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        slabs: Slabs | None = None,
+    ) -> None:
+        self._policy, self._services, self._settings = policy, services, settings
+        self._counter = counter or LocalCounter()
+        self._ssl, self._slabs = ssl_context, slabs or Slabs()
+        self._wakers: set[socket.socket] = set()
+        self._changed = threading.Condition()
+        self._connections: dict[int, _Connection] = {}
+        self._accepting = True
+
+    @property
+    def associations(self) -> list[Association]:
+        """Those that are established now."""
+        with self._changed:
+            return [c.association for c in self._connections.values() if c.association is not None]
+
+    def serve(self, *listeners: socket.socket) -> None:
+        """Accept on `listeners` until `drain` or `stop`, or until all of them were shut down. They aren't closed."""
+        reader, writer = socket.socketpair()
+        with reader, writer, selectors.DefaultSelector() as selector:
+            self._wakers.add(writer)
+            selector.register(reader, selectors.EVENT_READ)
+            for listener in listeners:
+                listener.setblocking(False)
+                selector.register(listener, selectors.EVENT_READ)
+            while self._accepting and len(selector.get_map()) > 1:
+                for key, _ in selector.select():
+                    if key.fileobj is not reader and not self._accept(key.fileobj):  # type: ignore[arg-type]
+                        selector.unregister(key.fileobj)
+            self._wakers.discard(writer)
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Take one connection; False where the listener is of no more use."""
+        try:
+            sock, address = listener.accept()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                log.error("accept.exhausted", errno=error.errno)
+                time.sleep(_PAUSE)
+            return error.errno not in (errno.EINVAL, errno.EBADF)  # else: another process was faster, or the peer left
+        self._admit(sock, str(address[0]))
+        return True
+
+    def _admit(self, sock: socket.socket, address: str) -> None:
+        port = int(sock.getsockname()[1])
+        connection = _Connection(self, sock, address, port)
+        with self._changed:
+            full = len(self._connections) >= self._settings.max_connections
+            if not full:
+                self._connections[id(connection)] = connection
+        if full:
+            log.warning("connection.refused", address=address, connections=self._settings.max_connections)
+            sock.close()
+            return
+        self._start(connection)
+
+    def _start(self, connection: "_Connection") -> None:
+        try:
+            threading.Thread(target=connection.run, name="association", daemon=True).start()
+        except RuntimeError:
+            log.error("thread.refused", connections=len(self._connections))
+            connection.sock.close()
+            self._gone(connection)
+
+    def _gone(self, connection: "_Connection") -> None:
+        with self._changed:
+            self._connections.pop(id(connection), None)
+            self._changed.notify_all()
+
+    def _wake(self) -> None:
+        self._accepting = False
+        for waker in tuple(self._wakers):
+            with contextlib.suppress(OSError):
+                waker.send(b"\0")
+
+    def drain(self, timeout: float, *, quiet: float = 5.0) -> bool:
+        """Stop accepting and wait for the associations to end; those silent for `quiet` seconds between messages are
+        aborted. After `timeout` seconds all are. Returns whether all ended in time."""
+        self._wake()
+        until = time.monotonic() + timeout
+        while (left := until - time.monotonic()) > 0 and not self._wait(min(left, max(quiet / 4, 0.05))):
+            now = time.monotonic()
+            for association in self.associations:
+                if (since := association.quiet_since) is not None and now - since >= quiet:
+                    association.stop()
+        ended = self._wait(0)
+        self.stop()
+        return ended
+
+    def _wait(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._connections, seconds)
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """Stop accepting, abort all associations and wait for their threads, at most `timeout` seconds."""
+        self._wake()
+        self.abort_all()
+        if not self._wait(timeout / 2):
+            self.abort_all(at_once=True)
+        return self._wait(timeout / 2)
+
+    def abort_all(self, *, at_once: bool = False) -> None:
+        """End each association when its present operation is done; `at_once`: don't wait for the operation to send."""
+        with self._changed:
+            connections = list(self._connections.values())
+        for connection in connections:
+            connection.stop(at_once=at_once)
+
+
+class _Connection:
+    """One accepted connection and its thread."""
+
+    def __init__(self, owner: Acceptor, sock: socket.socket, address: str, port: int) -> None:
+        self.sock, self.address, self.port = sock, address, port
+        self.association: Association | None = None
+        self._driver: Driver | None = None
+        self._owner = owner
+
+    def stop(self, *, at_once: bool) -> None:
+        """From any thread."""
+        if self._driver is not None:
+            self._driver.stop(at_once=at_once)
+        else:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+    def run(self) -> None:
+        """The thread. Whatever happens here costs this association only."""
+        try:
+            self._run()
+        except (AssociationAborted, PeerTimeout, PeerUnreachable) as error:
+            log.info("connection.ended", address=self.address, how=error.comment)
+        except ConnectionError as error:
+            log.info("connection.ended", address=self.address, how=type(error).__name__)
+        except Exception:
+            log.error("association.failed", address=self.address, exc_info=True)
+            telemetry.count("isocenter_associations_failed_total")
+        finally:
+            if self.association is not None:
+                self.association.close()
+            if self._driver is not None:
+                self._driver.close()
+            self.sock.close()
+            self._owner._gone(self)
+
+    def _run(self) -> None:
+        settings = self._owner._settings
+        deadline = time.monotonic() + (settings.artim or float(threading.TIMEOUT_MAX))
+        transport = self._transport(settings)
+        layer = UpperLayer(requestor=False, max_pdu=settings.max_pdu, slabs=self._owner._slabs)
+        layer.accepted()
+        driver = self._driver = Driver(transport, layer, settings)
+        request = driver.await_control(deadline)
+        if not isinstance(request, AssociateRequest):
+            log.debug("connection.ended", address=self.address, how="no association request")
+            driver.linger(settings.artim, finish=True)
+            return
+        answer = self._decide(request)
+        if isinstance(answer, AssociateReject):
+            self._reject(driver, request, answer)
+            return
+        place = self._owner._counter.enter(request.called, request.calling, self.address)
+        if place is None:
+            self._reject(driver, request, LOCAL_LIMIT_EXCEEDED)
+            return
+        try:
+            self._serve(driver, request, answer)
+        finally:
+            self._owner._counter.leave(place)
+
+    def _transport(self, settings: Settings) -> Transport:
+        if self._owner._ssl is None:
+            return plain(self.sock, send_timeout=settings.send)
+        return secured(
+            self.sock, self._owner._ssl, server=True, deadline=settings.artim or 30.0, send_timeout=settings.send
+        )
+
+    def _decide(self, request: AssociateRequest) -> AssociateAccept | AssociateReject:
+        if 0 < request.user.max_pdu < SMALLEST_PDU:
+            return NO_REASON
+        return self._owner._policy.negotiate(request, self.address, self.port)
+
+    def _reject(self, driver: Driver, request: AssociateRequest, answer: AssociateReject) -> None:
+        reason = f"{answer.result}/{answer.source}/{answer.reason}"
+        log.warning(
+            "association.rejected", calling=request.calling, called=request.called, address=self.address, reason=reason
+        )
+        telemetry.count("isocenter_associations_rejected_total", reason=reason)
+        driver.send_primitive(answer)
+        driver.linger(self._owner._settings.artim)
+
+    def _serve(self, driver: Driver, request: AssociateRequest, answer: AssociateAccept) -> None:
+        owner = self._owner
+        driver.send_primitive(answer)
+        contexts = accepted_contexts(request, answer, requestor=False)
+        window = answer.user.window[1] if answer.user.window else 1
+        terms = Terms(request.calling, request.called, contexts, request.user, window)
+        self.association = association = Association(
+            driver,
+            terms,
+            services=owner._services,
+            settings=owner._settings,
+            slabs=owner._slabs,
+            address=self.address,
+            port=self.port,
+        )
+        peer = log.bind(calling=request.calling, called=request.called, address=self.address)
+        peer.info("association.accepted", contexts=len(contexts), max_pdu=request.user.max_pdu)
+        telemetry.count("isocenter_associations_accepted_total")
+        how = association.serve()
+        peer.info("association.ended", how=how)

@@ -1,0 +1,212 @@
+"""Operations that we invoke on an association, of either side: requests out, responses in (PS3.7 7)."""
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from isocenter import telemetry
+from isocenter.dimse import commands
+from isocenter.dimse.commands import Command
+from isocenter.dimse.driver import Driver, Item
+from isocenter.dimse.failures import AssociationAborted, SourceFailed
+from isocenter.dimse.inbox import Part
+from isocenter.dimse.outbound import Source, Vectors, command_pdus, data_pdus
+from isocenter.dimse.slabs import Slabs
+
+log = telemetry.logger("dimse.association")
+
+
+class Response(NamedTuple):
+    """A response: its status, the whole command set, and its data set in the context's transfer syntax."""
+
+    status: int
+    command: Command
+    data: bytes | None
+
+    @property
+    def comment(self) -> str:
+        """Error Comment (0000,0902)."""
+        return commands.text(self.command, commands.ERROR_COMMENT)
+
+
+class Outgoing(NamedTuple):
+    """One C-STORE to invoke. `originator`: (AE title, message id) of the C-MOVE behind it; `token` is the caller's."""
+
+    context_id: int
+    sop_class: str
+    sop_instance: str
+    source: Source
+    priority: int = 0
+    originator: tuple[str, int] | None = None
+    token: object = None
+
+
+class Invoker:
+    """The invoking half of an association."""
+
+    window: int
+    """Operations that we may have in flight."""
+
+    def __init__(self, driver: Driver, slabs: Slabs, size: int, response_limit: int) -> None:
+        self._driver, self._slabs, self._size, self._response_limit = driver, slabs, size, response_limit
+        self._message_ids = itertools.count(1)
+        self._responses: dict[int, deque[Response]] = {}
+        self._answer: tuple[Command, bytearray] | None = None
+        self._slab: bytearray | None = None
+        self._vectors: Vectors | None = None
+
+    def _handle(self, item: Item) -> None:
+        """Deal with one thing that arrived; raises where the association is over."""
+        raise NotImplementedError
+
+    def store(
+        self,
+        context_id: int,
+        sop_class: str,
+        sop_instance: str,
+        source: Source,
+        *,
+        priority: int = 0,
+        originator: tuple[str, int] | None = None,
+    ) -> int:
+        """Invoke C-STORE and wait; the status of the response. `SourceFailed` where nothing has left yet."""
+        outgoing = Outgoing(context_id, sop_class, sop_instance, source, priority, originator)
+        try:
+            return self._await(self._send_store(outgoing)).status
+        finally:
+            self._return_slab()
+
+    def store_many(self, items: Iterable[Outgoing]) -> Iterator[tuple[Outgoing, Response]]:
+        """Invoke a C-STORE for each item, as many at once as the peer agreed to; item and response in order of items.
+
+        A source is read before the next item is asked for. An item whose source fails before its first byte has left
+        yields a response 0110 of our own making.
+        """
+        flight: deque[tuple[int, Outgoing]] = deque()
+        try:
+            for item in items:
+                try:
+                    flight.append((self._send_store(item), item))
+                except SourceFailed as error:
+                    yield from self._landed(flight, 0)
+                    yield item, Response(commands.PROCESSING_FAILURE, {commands.ERROR_COMMENT: error.comment}, None)
+                yield from self._landed(flight, self.window - 1)
+            yield from self._landed(flight, 0)
+        finally:
+            self._return_slab()
+
+    def _landed(self, flight: deque[tuple[int, Outgoing]], most: int) -> Iterator[tuple[Outgoing, Response]]:
+        while len(flight) > most:
+            message_id, item = flight.popleft()
+            yield item, self._await(message_id)
+
+    def invoke(self, context_id: int, command: Command, data: bytes | None = None) -> Response:
+        """Send a request that has exactly one response, and wait for it."""
+        return self._await(self.request(context_id, command, data))
+
+    def request(self, context_id: int, command: Command, data: bytes | None = None) -> int:
+        """Send a request; its message id, for `responses`."""
+        self._driver.may_send_data()
+        message_id = self._new_message(command)
+        self._driver.send((self._message(context_id, command, data),))
+        return message_id
+
+    def responses(self, message_id: int) -> Iterator[Response]:
+        """The responses to a request up to the final one."""
+        while True:
+            response = self._await(message_id)
+            yield response
+            if not commands.is_pending(response.status):
+                return
+
+    def cancel(self, context_id: int, message_id: int) -> None:
+        """Send C-CANCEL for a request of ours; its responses go on until a final one."""
+        self._driver.may_send_data()
+        self._driver.send((self._message(context_id, commands.cancel_rq(message_id), None),))
+
+    # ---- responses to us
+
+    def _await(self, message_id: int) -> Response:
+        waiting = self._responses[message_id]
+        self._driver.awaiting = True
+        try:
+            while not waiting:
+                self._handle(self._driver.take())
+        finally:
+            self._driver.awaiting = False
+        response = waiting.popleft()
+        if not commands.is_pending(response.status):
+            del self._responses[message_id]
+        return response
+
+    def _begin_answer(self, command: Command) -> None:
+        self._answer = (command, bytearray())
+        if not commands.has_data(command):
+            self._end_answer(None)
+
+    def _continue_answer(self, part: Part) -> None:
+        assert self._answer is not None
+        for view in part.views:
+            self._answer[1].extend(view)
+        if len(self._answer[1]) > self._response_limit:
+            self._driver.violated(0)
+        elif part.last:
+            self._end_answer(bytes(self._answer[1]))
+
+    def _end_answer(self, data: bytes | None) -> None:
+        assert self._answer is not None
+        command, self._answer = self._answer[0], None
+        waiting = self._responses.get(commands.number(command, commands.MESSAGE_ID_RESPONDED))
+        if waiting is not None:
+            waiting.append(Response(commands.status_of(command), command, data))
+        else:
+            log.warning("response.unexpected", status=commands.status_of(command))
+
+    # ---- leaving
+
+    def _new_message(self, command: Command) -> int:
+        message_id = next(self._message_ids) & 0xFFFF
+        while not message_id or message_id in self._responses:
+            message_id = next(self._message_ids) & 0xFFFF
+        command[commands.MESSAGE_ID] = message_id
+        self._responses[message_id] = deque()
+        return message_id
+
+    def _message(self, context_id: int, command: Command, data: bytes | None) -> bytes:
+        command[commands.DATA_SET_TYPE] = commands.NO_DATA if data is None else commands.DATA_FOLLOWS
+        head = command_pdus(context_id, command, self._size)
+        return head if data is None else head + data_pdus(context_id, data, self._size)
+
+    def _send_store(self, item: Outgoing) -> int:
+        """Send one C-STORE-RQ and its data set; the message id. Nothing has left where `SourceFailed` is raised."""
+        self._driver.may_send_data()
+        vectors = self._outlet(item.context_id)
+        n, more = item.source.read_into(vectors.view)
+        command = commands.store_rq(
+            item.sop_class, item.sop_instance, priority=item.priority, originator=item.originator
+        )
+        command[commands.DATA_SET_TYPE] = commands.DATA_FOLLOWS
+        message_id = self._new_message(command)
+        self._driver.send([command_pdus(item.context_id, command, self._size), *vectors.pdus(n, more)])
+        while more:
+            try:
+                n, more = item.source.read_into(vectors.view)
+            except SourceFailed as error:
+                self._driver.abort()
+                raise AssociationAborted(0, 0, by_peer=False) from error
+            self._driver.send(vectors.pdus(n, more))
+        return message_id
+
+    def _outlet(self, context_id: int) -> Vectors:
+        if self._slab is None:
+            self._slab, self._vectors = self._slabs.borrow(), None
+        if self._vectors is None or self._vectors.context_id != context_id:
+            self._vectors = Vectors(self._slab, context_id, self._size)
+        return self._vectors
+
+    def _return_slab(self) -> None:
+        self._vectors = None
+        if self._slab is not None:
+            slab, self._slab = self._slab, None
+            self._slabs.give_back(slab)

@@ -1,0 +1,118 @@
+"""Taking objects out of the index, and choosing which version is in force: the explicit changes to what is filed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from isocenter.index.duplicates import Duplicates, Held
+from isocenter.index.ledger import Ledger
+from isocenter.index.places import Places
+from isocenter.index.records import Choice, Deletion, Outcome, Verdict
+from isocenter.index.sessions import Session
+
+_CHANGE = ("kind", "study_uid", "series_uid", "sop_uid", "store_key", "at")
+_REMOVAL = ("store_key", "reason", "not_before")
+
+_FIND = (
+    "SELECT i.id, i.series, i.study, i.sop_uid, i.store_key, e.series_uid, i.received_at FROM instance i "
+    "JOIN series e ON e.id = i.series JOIN study s ON s.id = i.study WHERE s.study_uid = ?"
+)
+_FIND_VERSIONS = "SELECT id, store_key, received_at FROM instance_version WHERE instance = ? ORDER BY received_at, id"
+_RECOUNT = (
+    "UPDATE series SET revision = revision + 1, changed_at = ?, "
+    "instances = (SELECT count(*) FROM instance i WHERE i.series = series.id AND i.rejected = 0), "
+    "bytes = (SELECT coalesce(sum(i.size), 0) FROM instance i WHERE i.series = series.id AND i.rejected = 0) "
+    "WHERE id = ?"
+)
+_VERSION_OF = (
+    "SELECT i.sop_uid, i.id, i.series, i.study, i.store_key, i.digest FROM instance i "
+    "JOIN instance_version v ON v.instance = i.id WHERE v.store_key = ?"
+)
+
+
+def delete(session: Session, what: Deletion, now: int) -> Outcome:
+    """Carry out a deletion, inside a transaction: rows go, the store's copies are marked for removal.
+
+    With `received_until`, what came later stays; of an object in force that goes, a later version takes its place only
+    when the journal's replay files it again.
+    """
+    found = _instances(session, what)
+    keys: list[str] = []
+    for row_id, _, _, _, store_key, _, _ in found:
+        keys.append(store_key)
+        keys += [key for _, key, _ in session.rows(_FIND_VERSIONS, (row_id,))]
+        session.run("DELETE FROM instance_version WHERE instance = ?", (row_id,))
+        _delete(session, "instance", "I", row_id)
+    at = what.at or now
+    session.append("removal", _REMOVAL, [(key, "deleted", what.not_before) for key in keys])
+    session.append(
+        "change",
+        _CHANGE,
+        [("deleted", what.study_uid, series_uid, sop_uid, key, at) for _, _, _, sop_uid, key, series_uid, _ in found],
+    )
+    _settle_conflicts(session, what, keys, now)
+    _prune(session, found, now)
+    return Outcome(Verdict.DELETED, objects=len(keys))
+
+
+def _instances(session: Session, what: Deletion) -> list[tuple[Any, ...]]:
+    sql, values = _FIND, [what.study_uid]
+    if what.series_uid:
+        sql += " AND e.series_uid = ?"
+        values.append(what.series_uid)
+    if what.sop_uid:
+        sql += " AND i.sop_uid = ?"
+        values.append(what.sop_uid)
+    found = session.rows(sql + " ORDER BY i.id", values)
+    return [row for row in found if not what.received_until or row[6] <= what.received_until]
+
+
+def _delete(session: Session, table: str, level: str, row_id: int) -> None:
+    session.run("DELETE FROM attribute WHERE level = ? AND owner = ?", (level, row_id))
+    session.run(f"DELETE FROM {table} WHERE id = ?", (row_id,))  # noqa: S608
+
+
+def _settle_conflicts(session: Session, what: Deletion, keys: Sequence[str], now: int) -> None:
+    settle = "UPDATE conflict SET settled_at = ? WHERE study_uid = ? AND settled_at IS NULL AND store_key = ?"
+    session.run_many(settle, [(now, what.study_uid, key) for key in keys])
+
+
+def _prune(session: Session, found: Sequence[tuple[Any, ...]], now: int) -> None:
+    """Count again, and take out the series, studies and patients that are empty now."""
+    for series in sorted({row[1] for row in found}):
+        if session.rows("SELECT 1 FROM instance WHERE series = ? LIMIT 1", (series,)):
+            session.run(_RECOUNT, (now, series))
+        else:
+            _delete(session, "series", "E", series)
+    for study in sorted({row[2] for row in found}):
+        if session.rows("SELECT 1 FROM series WHERE study = ? LIMIT 1", (study,)):
+            session.run("UPDATE study SET changed_at = ? WHERE id = ?", (now, study))
+        else:
+            _delete_study(session, study)
+
+
+def _delete_study(session: Session, study: int) -> None:
+    patient = session.rows("SELECT patient FROM study WHERE id = ?", (study,))[0][0]
+    session.run("DELETE FROM study_accession WHERE study = ?", (study,))
+    _delete(session, "study", "S", study)
+    if not session.rows("SELECT 1 FROM study WHERE patient = ? LIMIT 1", (patient,)):
+        session.run("DELETE FROM patient_id WHERE patient = ?", (patient,))
+        _delete(session, "patient", "P", patient)
+
+
+def choose(session: Session, places: Places, choice: Choice, now: int) -> Outcome | None:
+    """Put a kept version in force, inside a transaction. None if another writer was faster."""
+    a = choice.arrival
+    if session.rows("SELECT 1 FROM instance WHERE store_key = ?", (a.store_key,)):
+        return Outcome(Verdict.REPLACED)
+    found = session.rows(_VERSION_OF, (a.store_key,))
+    if not found:
+        return Outcome(Verdict.MISSING)
+    place = places.find([a], now)[0]
+    ledger = Ledger(session, now)
+    session.run("DELETE FROM instance_version WHERE store_key = ?", (a.store_key,))
+    outcome = Duplicates(session, ledger, now).replace(a, place, Held(*found[0]))
+    if outcome is not None:
+        settle = "UPDATE conflict SET settled_at = ? WHERE study_uid = ? AND settled_at IS NULL AND sop_uid = ?"
+        session.run(settle, (now, a.study_uid, a.sop_uid))
+    ledger.close()
+    return outcome

@@ -1,0 +1,277 @@
+"""From a header scan to the row that the index keeps: values decoded, trimmed, folded, frames located.
+
+Objects of a series share most of what is indexed; that part is worked out once and remembered by its raw bytes.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+from isocenter.dicom import charset, uids
+from isocenter.dicom.dataset import DataSet, bytes_of, items
+from isocenter.dicom.elements import Encoding, MalformedDataSet
+from isocenter.dicom.folding import FOLD_LENGTH, fold
+from isocenter.dicom.scan import RawElement, Scan
+from isocenter.errors import Reason, Refused
+from isocenter.index import frames, keys
+from isocenter.index.further import NOTHING, Row, fold_group, further
+from isocenter.index.keys import INDEXED
+from isocenter.index.records import Arrival, DuplicatePolicy
+
+__all__ = ["INDEXED", "arrival"]
+
+Elements: TypeAlias = dict[int, RawElement]
+Pairs: TypeAlias = tuple[tuple[int, RawElement], ...]
+
+_LONGEST_UID = 256
+"""Characters; PS3.5 9.1 allows 64, and longer ones occur. Beyond this it is no UID."""
+_LONGEST_TEXT = 1024
+_REMEMBERED = 1 << 16
+"""Bytes of shared values beyond which they are not remembered."""
+_INDEXED_COLUMNS = frozenset({"study_date", "study_id", "accession", "birth_date", "step_start_date"})
+
+
+class _Shared(NamedTuple):
+    """What an object has in common with its series."""
+
+    study_uid: str
+    series_uid: str
+    patient: dict[str, str]
+    study: dict[str, str]
+    series: dict[str, str | int | None]
+    rows: tuple[Row, ...]
+    accessions: tuple[tuple[str, str], ...]
+    patient_ids: tuple[tuple[str, str], ...]
+    regular: bool
+
+
+def arrival(
+    scan: Scan,
+    *,
+    store_key: str,
+    digest: str,
+    size: int,
+    offset: int,
+    received_at: int,
+    source_aet: str,
+    issuer: str = "",
+    character_set: str = "",
+    policy: str = DuplicatePolicy.KEEP_FIRST,
+    read: Callable[[int, int], bytes] | None = None,
+) -> Arrival:
+    """What the index is told of a stored object whose header scan is `scan`.
+
+    `issuer` (of Patient ID) and `character_set` stand in where the object names none. `read(n, offset)` gives bytes of
+    the data set; without it the frames of encapsulated pixel data are not located. Raises Refused where a UID is
+    missing or no UID.
+    """
+    elements = scan.elements
+    raw = elements.get(keys.SPECIFIC_CHARACTER_SET)
+    declared = raw.value.strip(b" \0") if raw is not None else b""
+    declared = declared or character_set.encode("ascii", "replace")
+    pairs = tuple([pair for pair in elements.items() if pair[0] in keys.SHARED])
+    work = _shared if sum([len(e.value) for _, e in pairs]) <= _REMEMBERED else _shared.__wrapped__
+    shared = work(pairs, scan.encoding, declared, issuer)
+    sop_uid = _uid(elements, keys.SOP_INSTANCE)
+    instance, rows = _instance(scan, declared, size, read)
+    return Arrival(
+        store_key=store_key,
+        digest=digest,
+        size=size,
+        offset=offset,
+        received_at=received_at,
+        source_aet=source_aet,
+        study_uid=shared.study_uid,
+        series_uid=shared.series_uid,
+        sop_uid=sop_uid,
+        sop_class=_uid(elements, keys.SOP_CLASS),
+        syntax=scan.syntax,
+        patient=shared.patient,
+        study=shared.study,
+        series=shared.series,
+        instance=instance,
+        attributes=shared.rows + rows if rows else shared.rows,
+        policy=policy,
+        flags=() if shared.regular and uids.is_regular(sop_uid) else ("irregular-uid",),
+        accessions=shared.accessions,
+        patient_ids=shared.patient_ids,
+    )
+
+
+@lru_cache(maxsize=64)
+def _shared(pairs: Pairs, encoding: Encoding, declared: bytes, default_issuer: str) -> _Shared:
+    elements = dict(pairs)
+    study_uid, series_uid = _uid(elements, keys.STUDY), _uid(elements, keys.SERIES)
+    found = {level: further(level, keys.FURTHER[level], elements, encoding, declared) for level in "PSE"}
+    levels: dict[str, dict[str, str]] = {level: {"attributes": found[level].json} for level in "PSE"}
+    for level, table in (("P", keys.PATIENT_TEXT), ("S", keys.STUDY_TEXT), ("E", keys.SERIES_TEXT)):
+        _texts(levels[level], level, table, elements, declared)
+    for tag, (level, column, stem) in keys.NAMES.items():
+        _name(levels[level], column, stem, _text(elements, tag, declared))
+    patient, study = levels["P"], levels["S"]
+    _identify(patient, elements, declared, default_issuer, study_uid)
+    study["accession_issuer"] = _accession_issuer(elements, encoding, declared)
+    number = levels["E"]["series_number"]
+    series: dict[str, str | int | None] = {**levels["E"], "series_number_value": _number(number)}
+    return _Shared(
+        study_uid,
+        series_uid,
+        patient,
+        study,
+        series,
+        found["P"].rows + found["S"].rows + found["E"].rows,
+        _accessions(elements, encoding, declared, study["accession"]),
+        _patient_ids(elements, encoding, declared, patient["issuer"]),
+        uids.is_regular(study_uid) and uids.is_regular(series_uid),
+    )
+
+
+def _texts(into: dict[str, str], level: str, table: Mapping[int, str], elements: Elements, declared: bytes) -> None:
+    for tag, column in table.items():
+        value = _text(elements, tag, declared)
+        into[column] = value[:FOLD_LENGTH] if column in _INDEXED_COLUMNS else value
+        if (level, column) in keys.FOLDED:
+            into[f"{column}_fold"] = fold(value)
+
+
+def _name(into: dict[str, str], column: str, stem: str, text: str) -> None:
+    """A person name and its folded groups; of several values the first is the one to match."""
+    into[column] = text
+    groups = [*text.split("\\", 1)[0].split("=", 3)[:3], "", "", ""]
+    into[f"{stem}_fold"] = fold_group(groups[0])
+    if stem != "performing":
+        into[f"{stem}_ideographic_fold"] = fold_group(groups[1])
+        into[f"{stem}_phonetic_fold"] = fold_group(groups[2])
+
+
+def _identify(
+    patient: dict[str, str], elements: Elements, declared: bytes, default_issuer: str, study_uid: str
+) -> None:
+    """Id, issuer and identity. Without a Patient ID each study has a patient of its own."""
+    patient_id = _text(elements, keys.PATIENT_ID, declared)[:FOLD_LENGTH]
+    issuer = (_text(elements, keys.ISSUER, declared) or default_issuer)[:FOLD_LENGTH]
+    patient["patient_id"], patient["issuer"] = patient_id, issuer
+    patient["identity"] = f"{issuer}\\{patient_id}" if patient_id else f"\\\\{study_uid}"
+
+
+def _uid(elements: Elements, tag: int) -> str:
+    element = elements.get(tag)
+    uid = element.value.decode("latin-1").strip("\0 ").replace("\0", "") if element is not None else ""
+    if not uid:
+        raise Refused(Reason.CANNOT_UNDERSTAND, f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is missing")
+    if len(uid) > _LONGEST_UID:
+        raise Refused(Reason.CANNOT_UNDERSTAND, f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is too long for a UID")
+    return uid
+
+
+def _text(elements: Elements, tag: int, declared: bytes) -> str:
+    """All values of an element as one text, decoded and trimmed."""
+    element = elements.get(tag)
+    if element is None or not element.value:
+        return ""
+    text = charset.decode(element.value[: 4 * _LONGEST_TEXT], element.vr, declared).strip(" \0")
+    return (text.replace("\0", "") if "\0" in text else text)[:_LONGEST_TEXT]
+
+
+def _number(text: str) -> int | None:
+    """The value of an IS, null where it is none or beyond 64 bits."""
+    try:
+        number = int(text) if len(text) <= 20 else None
+    except ValueError:
+        return None
+    return number if number is not None and -(1 << 63) <= number < 1 << 63 else None
+
+
+def _items(elements: Elements, tag: int, encoding: Encoding) -> tuple[DataSet, ...]:
+    element = elements.get(tag)
+    if element is None:
+        return ()
+    try:
+        return items(element.value, encoding)
+    except MalformedDataSet:
+        return ()
+
+
+def _item_text(item: DataSet, tag: int, declared: bytes, vr: str = "LO") -> str:
+    text = charset.decode(bytes_of(item, tag), vr, bytes_of(item, keys.SPECIFIC_CHARACTER_SET) or declared)
+    return text.replace("\0", "").strip()[:FOLD_LENGTH]
+
+
+def _entity(issuers: tuple[DataSet, ...], declared: bytes) -> str:
+    """The issuer that an item of HL7v2 Hierarchic Designator names (PS3.3 10.14)."""
+    for item in issuers[:1]:
+        return _item_text(item, keys.LOCAL_ENTITY, declared) or _item_text(item, keys.UNIVERSAL_ENTITY, declared)
+    return ""
+
+
+def _accession_issuer(elements: Elements, encoding: Encoding, declared: bytes) -> str:
+    return _entity(_items(elements, keys.ACCESSION_ISSUER, encoding), declared)
+
+
+def _accessions(elements: Elements, encoding: Encoding, declared: bytes, first: str) -> tuple[tuple[str, str], ...]:
+    """Further accession numbers: an object may answer several requests."""
+    found: dict[tuple[str, str], None] = {}
+    for item in _items(elements, keys.REQUESTS, encoding):
+        accession = _item_text(item, keys.ACCESSION, declared, "SH")
+        if accession and accession != first:
+            issuer = item.get(keys.ACCESSION_ISSUER)
+            inner = issuer.value if issuer is not None and isinstance(issuer.value, tuple) else ()
+            found[accession, _entity(inner, declared)] = None
+    return tuple(found)
+
+
+def _patient_ids(elements: Elements, encoding: Encoding, declared: bytes, issuer: str) -> tuple[tuple[str, str], ...]:
+    """Other Patient IDs: of the sequence with their issuers, of the retired plain attribute with the patient's."""
+    found: dict[tuple[str, str], None] = {}
+    for item in _items(elements, keys.OTHER_ID_SEQUENCE, encoding):
+        value = _item_text(item, keys.PATIENT_ID, declared)
+        if value:
+            found[value, _item_text(item, keys.ISSUER, declared)] = None
+    for value in _text(elements, keys.OTHER_IDS, declared).split("\\"):
+        if value.strip():
+            found[value.strip()[:FOLD_LENGTH], issuer] = None
+    return tuple(found)
+
+
+def _instance(
+    scan: Scan, declared: bytes, size: int, read: Callable[[int, int], bytes] | None
+) -> tuple[dict[str, str | int | bytes | None], tuple[Row, ...]]:
+    """The columns of the object itself, and rows for its further attributes."""
+    elements = scan.elements
+    found = NOTHING
+    if not keys.INSTANCE_FURTHER.keys().isdisjoint(elements):
+        found = further("I", keys.INSTANCE_FURTHER, elements, scan.encoding, declared)
+    columns: dict[str, str | int | bytes | None] = {
+        column: _text(elements, tag, declared) for tag, column in keys.INSTANCE_TEXT.items()
+    }
+    little = scan.encoding.little
+    rows, cols = _us(elements, keys.ROWS, little), _us(elements, keys.COLUMNS, little)
+    bits = _us(elements, keys.BITS_ALLOCATED, little)
+    count = _number(_text(elements, keys.FRAMES, declared))
+    shape = frames.Shape(
+        rows=rows or 0,
+        columns=cols or 0,
+        samples=_us(elements, keys.SAMPLES, little) or 1,
+        bits=bits or 0,
+        frames=count or 1,
+        subsampled=_text(elements, keys.PHOTOMETRIC, declared).endswith("_422"),
+    )
+    columns.update(
+        instance_number_value=_number(str(columns["instance_number"])),
+        rows=rows,
+        columns=cols,
+        bits_allocated=bits if bits is not None and bits < 1 << 15 else None,
+        frames=count if count is not None and -(1 << 31) <= count < 1 << 31 else None,
+        attributes=found.json,
+        frame_table=frames.locate(scan, shape, size, read),
+        availability="ONLINE",
+    )
+    return columns, found.rows
+
+
+def _us(elements: Elements, tag: int, little: bool) -> int | None:
+    element = elements.get(tag)
+    if element is None or len(element.value) < 2:
+        return None
+    return int(struct.unpack_from("<H" if little else ">H", element.value)[0])

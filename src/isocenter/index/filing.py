@@ -1,0 +1,140 @@
+"""Filing arrivals: what becomes of each, in one transaction for a batch (DESIGN.md section 4, duplicates).
+
+The common object, new in a known series, costs one row of `instance` and one of `change`, and the series is written
+once a batch. All the rest is the exception.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from isocenter.index.duplicates import Duplicates, Held
+from isocenter.index.ledger import Ledger
+from isocenter.index.places import Places, SeriesPlace
+from isocenter.index.records import Arrival, Outcome, Verdict
+from isocenter.index.sessions import Session
+from isocenter.index.supplementing import ATTRIBUTE_COLUMNS, supplement
+
+INSTANCE_TEXT = ("instance_number", "image_type", "content_date", "content_time", "attributes", "character_set")
+INSTANCE_NUMBERS = ("instance_number_value", "rows", "columns", "bits_allocated", "frames", "frame_table")
+INSTANCE_COLUMNS = (
+    *("series", "study", "sop_uid", "sop_class", "syntax", "store_key", "size", "offset", "digest", "source_aet"),
+    *("received_at", "availability", *INSTANCE_TEXT, *INSTANCE_NUMBERS),
+)
+
+_SAME_UID = "SELECT sop_uid, id, series, study, store_key, digest FROM instance WHERE sop_uid {any}"
+_REMOVED = "SELECT store_key, reason, kept_key FROM removal WHERE store_key {any}"
+_REMOVED_AS = {"equal-duplicate": Verdict.EQUAL, "rejected-duplicate": Verdict.REJECTED}
+
+
+class Filing:
+    """Files batches of arrivals over one session, inside its transaction."""
+
+    def __init__(self, session: Session, places: Places) -> None:
+        self._session = session
+        self._places = places
+
+    def file(self, arrivals: Sequence[Arrival], now: int) -> list[Outcome | None]:
+        """What became of each. No two may have the same SOP Instance UID. `now` in microseconds UTC."""
+        order = sorted(range(len(arrivals)), key=lambda i: _sort_key(arrivals[i]))
+        ledger = Ledger(self._session, now)
+        filed = self._file_sorted([arrivals[i] for i in order], ledger, now)
+        ledger.close()
+        outcomes: list[Outcome | None] = [None] * len(arrivals)
+        for i, outcome in zip(order, filed, strict=True):
+            outcomes[i] = outcome
+        return outcomes
+
+    def _file_sorted(self, arrivals: list[Arrival], ledger: Ledger, now: int) -> list[Outcome | None]:
+        session = self._session
+        held: defaultdict[str, list[Held]] = defaultdict(list)
+        for row in session.each(_SAME_UID, [a.sop_uid for a in arrivals]):
+            held[row[0]].append(Held(*row))
+        outcomes: dict[str, Outcome | None] = {
+            key: Outcome(_REMOVED_AS.get(reason, Verdict.DELETED), kept_key)
+            for key, reason, kept_key in session.each(_REMOVED, [a.store_key for a in arrivals])
+        }
+        wanted = [a for a in arrivals if a.store_key not in outcomes]
+        placed = list(zip(wanted, self._places.find(wanted, now), strict=True))
+        duplicates = Duplicates(session, ledger, now)
+        fresh = []
+        for a, place in placed:
+            same = next((h for h in held[a.sop_uid] if h.series == place.level.id), None)
+            if same is None:
+                fresh.append((a, place))
+            else:
+                outcomes[a.store_key] = duplicates.file(a, place, same)
+        if fresh:
+            supplement(session, fresh, now)
+            outcomes.update(self._file_fresh(fresh, held, ledger))
+        return [outcomes[a.store_key] for a in arrivals]
+
+    def _file_fresh(
+        self, fresh: Sequence[tuple[Arrival, SeriesPlace]], held: dict[str, list[Held]], ledger: Ledger
+    ) -> Iterable[tuple[str, Outcome | None]]:
+        rows = [instance_row(a, place) for a, place in fresh]
+        made = self._session.insert("instance", INSTANCE_COLUMNS, rows, "store_key")
+        further = []
+        for a, place in fresh:
+            row_id = made.get(a.store_key)
+            if row_id is None:
+                yield a.store_key, None
+                continue
+            if a.attributes and a.attributes[-1][0] == "I":
+                further += [("I", row_id, *row[1:]) for row in a.attributes if row[0] == "I"]
+            conflicts = tuple(_conflicts(a, place, held[a.sop_uid]))
+            for kind in conflicts:
+                ledger.conflict(kind, a)
+            self._series_conflict(a, place, ledger)
+            ledger.add(place, a)
+            ledger.change("stored", a)
+            yield a.store_key, Outcome(Verdict.STORED, "", conflicts)
+        self._session.append("attribute", ATTRIBUTE_COLUMNS, further)
+
+    def _series_conflict(self, a: Arrival, place: SeriesPlace, ledger: Ledger) -> None:
+        if place.elsewhere:
+            place.elsewhere = False
+            ledger.series_conflict(a)
+
+
+def _sort_key(a: Arrival) -> tuple[str, str, str, str]:
+    return a.patient["identity"], a.study_uid, a.series_uid, a.sop_uid
+
+
+def _conflicts(a: Arrival, place: SeriesPlace, others: Sequence[Held]) -> Iterable[str]:
+    yield from a.flags
+    if place.study.identity != a.patient["identity"]:
+        yield "patient-differs"
+    if others:
+        here = any(other.study == place.study.study.id for other in others)
+        yield "uid-in-other-series" if here else "uid-in-other-study"
+
+
+def instance_row(a: Arrival, place: SeriesPlace) -> tuple[object, ...]:
+    """The values of `INSTANCE_COLUMNS`."""
+    own = a.instance.get
+    return (
+        place.level.id,
+        place.study.study.id,
+        a.sop_uid,
+        a.sop_class,
+        a.syntax,
+        a.store_key,
+        a.size,
+        a.offset,
+        a.digest,
+        a.source_aet,
+        a.received_at,
+        own("availability", "ONLINE"),
+        own("instance_number", ""),
+        own("image_type", ""),
+        own("content_date", ""),
+        own("content_time", ""),
+        own("attributes", ""),
+        own("character_set", ""),
+        own("instance_number_value"),
+        own("rows"),
+        own("columns"),
+        own("bits_allocated"),
+        own("frames"),
+        own("frame_table"),
+    )

@@ -1,0 +1,110 @@
+"""Which tables a search at a level reads, how they are joined, and what no search may see."""
+
+from collections.abc import Set
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Table, and_, exists, false, select
+
+from isocenter.declarations.query_keys import Key, Level
+from isocenter.index import tables
+
+Access = frozenset[str] | None
+"""Access groups that the asker may see; None: all of them."""
+
+_TABLES: dict[Level, Table] = {
+    Level.PATIENT: tables.patient,
+    Level.STUDY: tables.study,
+    Level.SERIES: tables.series,
+    Level.IMAGE: tables.instance,
+}
+STUDY, SERIES, PATIENT = "study", "series", "patient"
+SERIES_BELOW = tables.series.alias("series_below")
+STUDY_BELOW = tables.study.alias("study_below")
+
+
+class Frame:
+    """The tables of a search at `level`, the columns in them, and the conditions that always hold."""
+
+    def __init__(self, level: Level, access: Access) -> None:
+        self.level = level
+        self.access = access
+        self.base = _TABLES[level]
+
+    @property
+    def id(self) -> ColumnElement[int]:
+        """The primary key of what is searched for."""
+        return self.base.c.id
+
+    def column(self, key: Key) -> tuple[ColumnElement[Any], str]:
+        """The column of a key and the table that it needs. A patient's stand in the study below patient level."""
+        return self.named(key.level, key.column)
+
+    def named(self, level: Level, name: str) -> tuple[ColumnElement[Any], str]:
+        """The column `name` of `level` as this search reads it, and its table."""
+        table = self._table(level)
+        return table.c[name], table.name
+
+    def attributes(self, level: Level) -> tuple[ColumnElement[str], str]:
+        """The further attributes of `level`; those of a patient stand in its own table only."""
+        return _TABLES[level].c.attributes, _TABLES[level].name
+
+    def owner(self, level: Level) -> tuple[ColumnElement[int], str]:
+        """The primary key of the patient, study, series or instance that a match belongs to, and the table it needs."""
+        if level is self.level:
+            return self.base.c.id, self.base.name
+        if level is Level.PATIENT:
+            return tables.study.c.patient, STUDY
+        if level is Level.STUDY:
+            return self.base.c.study, self.base.name
+        return self.base.c.series, self.base.name
+
+    def _table(self, level: Level) -> Table:
+        return tables.study if level is Level.PATIENT and self.level is not Level.PATIENT else _TABLES[level]
+
+    def joined(self, needed: Set[str]) -> FromClause:
+        """The searched table joined with those of `needed` above it."""
+        source: FromClause = self.base
+        needed = needed | ({STUDY} if self.access is not None or PATIENT in needed else set())
+        if SERIES in needed and self.level is Level.IMAGE:
+            source = source.join(tables.series, tables.series.c.id == tables.instance.c.series)
+        if STUDY in needed and self.level in (Level.SERIES, Level.IMAGE):
+            source = source.join(tables.study, tables.study.c.id == self.base.c.study)
+        if PATIENT in needed and self.level is not Level.PATIENT:
+            source = source.join(tables.patient, tables.patient.c.id == tables.study.c.patient)
+        return source
+
+    def standing(self) -> list[ColumnElement[bool]]:
+        """Something in force is there, and the asker may see it."""
+        if self.level is Level.PATIENT:
+            return [self._patient_standing()]
+        return [self._in_force(), *self._seen()]
+
+    def _in_force(self) -> ColumnElement[bool]:
+        if self.level is Level.IMAGE:
+            return tables.instance.c.rejected == 0
+        if self.level is Level.SERIES:
+            return tables.series.c.instances > 0
+        return exists().where(tables.series.c.study == tables.study.c.id, tables.series.c.instances > 0)
+
+    def _patient_standing(self) -> ColumnElement[bool]:
+        return exists(
+            select(tables.study.c.id)
+            .join(tables.series, tables.series.c.study == tables.study.c.id)
+            .where(tables.study.c.patient == tables.patient.c.id, tables.series.c.instances > 0, *self._seen())
+            .correlate(tables.patient)
+        )
+
+    def _seen(self) -> list[ColumnElement[bool]]:
+        if self.access is None:
+            return []
+        return [tables.study.c.access_group.in_(sorted(self.access)) if self.access else false()]
+
+    def below(self, level: Level) -> ColumnElement[bool]:
+        """Which rows of SERIES_BELOW (joined with STUDY_BELOW for a patient) are in force and belong to the study or
+        patient of a match; for correlated subqueries."""
+        owner = self.owner(level)[0]
+        in_force = SERIES_BELOW.c.instances > 0
+        if level is Level.STUDY:
+            return and_(SERIES_BELOW.c.study == owner, in_force)
+        seen = [] if self.access is None else [STUDY_BELOW.c.access_group.in_(sorted(self.access))]
+        return and_(SERIES_BELOW.c.study == STUDY_BELOW.c.id, STUDY_BELOW.c.patient == owner, in_force, *seen)

@@ -1,0 +1,108 @@
+"""First received wins, missing values are supplemented: what a later object adds to its patient, study and series."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from isocenter.index.places import PATIENT_GROUPS, SERIES_GROUPS, STUDY_GROUPS, Level, SeriesPlace, accessions_of
+from isocenter.index.records import Arrival
+from isocenter.index.sessions import Session
+
+Groups: TypeAlias = Mapping[str, tuple[str, ...]]
+ATTRIBUTE_COLUMNS = ("level", "owner", "path", "item", "value", "fold")
+
+
+def supplement(session: Session, arrivals: Sequence[tuple[Arrival, SeriesPlace]], now: int) -> None:
+    """Add what the rows above each of `arrivals` lack; level by level, for the sake of the order of locks."""
+    for work in (_patient, _study, _series):
+        for a, place in arrivals:
+            work(session, a, place, now)
+
+
+def _patient(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None:
+    study = place.study
+    level = study.patient
+    values = (a.patient, a.patient_ids)
+    if level.last == values or a.patient["identity"] != study.identity:
+        return
+    level.last = values
+    filled = fill(session, "patient", "P", level, PATIENT_GROUPS, a.patient, a.attributes, now)
+    if filled:
+        assignments, given = _assignments(filled, PATIENT_GROUPS, a.patient)
+        session.run(f"UPDATE study SET {assignments} WHERE patient = ?", [*given, level.id])  # noqa: S608
+    others = [(level.id, value, issuer, "other") for value, issuer in a.patient_ids]
+    session.append("patient_id", ("patient", "value", "issuer", "kind"), others)
+
+
+def _study(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None:
+    level = place.study.study
+    values = (a.study, a.accessions)
+    if level.last == values:
+        return
+    level.last = values
+    fill(session, "study", "S", level, STUDY_GROUPS, a.study, a.attributes, now)
+    rows = [(level.id, *pair) for pair in accessions_of(a)]
+    session.append("study_accession", ("study", "accession", "issuer"), rows)
+
+
+def _series(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None:
+    level = place.level
+    if level.last == a.series:
+        return
+    level.last = a.series
+    fill(session, "series", "E", level, SERIES_GROUPS, a.series, a.attributes, now)
+
+
+def fill(
+    session: Session,
+    table: str,
+    letter: str,
+    level: Level,
+    groups: Groups,
+    source: Mapping[str, Any],
+    rows: Sequence[tuple[str, str, int, str, str]],
+    now: int,
+) -> list[str]:
+    """Fill the empty columns of one row, and its further attributes, from `source`. Gives the columns filled."""
+    filled = [base for base in level.missing if source.get(base)]
+    if filled:
+        assignments, values = _assignments(filled, groups, source)
+        if letter != "I":
+            assignments, values = f"{assignments}, changed_at = ?", [*values, now]
+        session.run(f"UPDATE {table} SET {assignments} WHERE id = ?", [*values, level.id])  # noqa: S608
+        level.missing.difference_update(filled)
+    if source.get("attributes"):
+        _fill_further(session, table, letter, level, str(source["attributes"]), rows)
+    return filled
+
+
+def _assignments(filled: Sequence[str], groups: Groups, source: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Assignments that change nothing where another writer was faster."""
+    columns = [(base, column) for base in filled for column in (base, *groups[base])]
+    text = ", ".join(f"{column} = CASE WHEN {base} = '' THEN ? ELSE {column} END" for base, column in columns)
+    return text, [source.get(column, None if column.endswith("_value") else "") for _, column in columns]
+
+
+def _fill_further(
+    session: Session,
+    table: str,
+    letter: str,
+    level: Level,
+    attributes: str,
+    rows: Sequence[tuple[str, str, int, str, str]],
+) -> None:
+    offered: dict[str, Any] = json.loads(attributes)
+    if offered.keys() <= level.known:
+        return
+    found = session.rows(f"SELECT attributes FROM {table} WHERE id = ?", (level.id,))  # noqa: S608
+    held: dict[str, Any] = json.loads(found[0][0]) if found and found[0][0] else {}
+    new = offered.keys() - held.keys()
+    held.update({tag: offered[tag] for tag in new})
+    level.known.update(held)
+    if not found or not new:
+        return
+    merged = json.dumps(dict(sorted(held.items())), ensure_ascii=False, separators=(",", ":"))
+    update = f"UPDATE {table} SET attributes = ? WHERE id = ? AND attributes = ?"  # noqa: S608
+    if session.run(update, (merged, level.id, found[0][0])):
+        added = [(letter, level.id, *row[1:]) for row in rows if row[0] == letter and row[1][:8] in new]
+        session.append("attribute", ATTRIBUTE_COLUMNS, added)

@@ -1,0 +1,69 @@
+"""The archive as one worker holds it: store, index, writer and ingest, opened after the fork."""
+
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from isocenter import database, telemetry
+from isocenter.archive.ingest import Ingest
+from isocenter.archive.likeness import likeness
+from isocenter.database import Database
+from isocenter.errors import IsocenterError
+from isocenter.index import rebuild
+from isocenter.index.remote import RemoteWriter
+from isocenter.index.writer import LocalWriter, Writer
+from isocenter.server.startup import assumptions, open_store
+from isocenter.server.supervisor import Worker
+from isocenter.store.filesystem import FilesystemStore
+
+log = telemetry.logger("server.archive")
+
+_INDEX_SOCKET = "index.sock"
+
+
+def index_socket(folder: Path) -> Path:
+    """Where the process that owns an SQLite index listens."""
+    return folder / _INDEX_SOCKET
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What services need. `close` at the end of the worker."""
+
+    store: FilesystemStore
+    database: Database
+    writer: Writer
+    ingest: Ingest
+    _stack: ExitStack
+
+    def close(self) -> None:
+        """Finish what was submitted and close everything, the writer first."""
+        self._stack.close()
+
+
+def open_archive(worker: Worker, *, pool_size: int) -> Archive:
+    """Open it for `worker`, and look after what its dead predecessors left."""
+    settings = worker.settings
+    with ExitStack() as stack:
+        store = open_store(settings)
+        stack.callback(store.close)
+        index = database.open(settings.database_url, pool_size=pool_size)
+        stack.callback(index.close)
+        writer: Writer = RemoteWriter(index_socket(worker.folder)) if settings.sqlite else LocalWriter(index)
+        stack.callback(writer.close)
+        archive = Archive(store, index, writer, Ingest(store, writer), stack.pop_all())
+    if worker.predecessors:
+        threading.Thread(target=_inherit, args=(archive, worker), name="inherit", daemon=True).start()
+    return archive
+
+
+def _inherit(archive: Archive, worker: Worker) -> None:
+    """Adopt the complete objects that dead workers had not filed yet; clean what they had not completed."""
+    for pid in worker.predecessors:
+        try:
+            left = archive.store.recover(owner=pid).recovered
+            rebuild.adopt(archive.store, archive.writer, left, compare=likeness, assume=assumptions(worker.settings))
+            archive.store.settle(left)
+        except (IsocenterError, OSError):
+            log.error("inheritance.failed", exc_info=True, pid=pid)

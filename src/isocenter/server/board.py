@@ -1,0 +1,163 @@
+"""What the processes know of each other: a page of shared memory, made before the first fork.
+
+Each worker has a slot that only it writes (the supervisor clears it when the worker is dead), so nothing is locked: a
+worker counts itself in, then adds up all the slots, and counts itself out again if that was one too many. Two that
+come at the same moment may both be turned away at the limit, but the limit is never passed.
+"""
+
+import mmap
+import os
+import threading
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+_HEADER = 6  # words before a slot's associations: state, pid, kind, restarts, started at, associations
+_STATE, _PID, _KIND, _RESTARTS, _STARTED, _COUNT = range(_HEADER)
+_ADDRESS = (1 << 40) - 1
+
+
+class State(IntEnum):
+    """The life of a worker."""
+
+    ABSENT = 0
+    STARTING = 1
+    READY = 2
+    DRAINING = 3
+
+
+class Kind(IntEnum):
+    """What a worker does."""
+
+    INDEX = 1
+    DICOM = 2
+    WEB = 3
+    JOBS = 4
+
+    @property
+    def label(self) -> str:
+        """The name in logs and metrics."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A slot as it is read."""
+
+    slot: int
+    state: State
+    pid: int
+    kind: Kind
+    restarts: int
+    associations: int
+
+
+class Board:
+    """`slots` places for workers, each with room for `associations` at once."""
+
+    def __init__(self, slots: int, associations: int) -> None:
+        self.slots, self.associations = slots, associations
+        self._stride = _HEADER + associations
+        self._memory = mmap.mmap(-1, slots * self._stride * 8)
+        self._words = memoryview(self._memory).cast("Q")
+
+    def entries(self) -> list[Entry]:
+        """The slots in use."""
+        found = []
+        for slot in range(self.slots):
+            at = slot * self._stride
+            state, pid, kind, restarts, _, count = self._words[at : at + _HEADER]
+            if state != State.ABSENT:
+                found.append(Entry(slot, State(state), pid, Kind(kind), restarts, count))
+        return found
+
+    def free_slot(self) -> int | None:
+        """A slot without a worker."""
+        return next((s for s in range(self.slots) if self._words[s * self._stride] == State.ABSENT), None)
+
+    def open(self, slot: int, kind: Kind, restarts: int) -> None:
+        """Give `slot` to a worker that is about to be forked. The supervisor's part."""
+        self.clear(slot)
+        at = slot * self._stride
+        self._words[at + _KIND], self._words[at + _RESTARTS] = kind, restarts
+        self._words[at + _STATE] = State.STARTING
+
+    def started(self, slot: int, pid: int) -> None:
+        """Note the process id. The supervisor's part."""
+        self._words[slot * self._stride + _PID] = pid
+
+    def mark(self, slot: int, state: State) -> None:
+        """Change the state of a slot."""
+        self._words[slot * self._stride + _STATE] = state
+
+    def state(self, slot: int) -> State:
+        """The state of a slot."""
+        return State(self._words[slot * self._stride + _STATE])
+
+    def clear(self, slot: int) -> None:
+        """Forget a dead worker and its associations. The supervisor's part."""
+        at = slot * self._stride
+        self._words[at : at + self._stride] = memoryview(bytes(8 * self._stride)).cast("Q")
+
+    def ready(self, wanted: dict[Kind, int]) -> bool:
+        """Whether at least `wanted` workers of each kind are ready."""
+        ready = [entry.kind for entry in self.entries() if entry.state == State.READY]
+        return all(ready.count(kind) >= n for kind, n in wanted.items())
+
+    def total(self) -> int:
+        """Associations open in all processes."""
+        return sum(self._words[s * self._stride + _COUNT] for s in range(self.slots))
+
+    def matching(self, *, ae: int | None = None, address: str | None = None) -> int:
+        """Associations open to the hosted AE number `ae`, or from `address`."""
+        wanted = _ADDRESS & _hash(address) if address is not None else None
+        count = 0
+        for slot in range(self.slots):
+            at = slot * self._stride
+            if self._words[at + _COUNT]:
+                for word in self._words[at + _HEADER : at + self._stride]:
+                    count += bool(word) and (
+                        (ae is None or word >> 40 == ae + 1) and (wanted is None or word & _ADDRESS == wanted)
+                    )
+        return count
+
+    def tally(self, slot: int) -> "Tally":
+        """The worker's own hand on its slot. Called once, after the fork."""
+        return Tally(self, slot)
+
+    def _take(self, slot: int, word: int) -> int | None:
+        at = slot * self._stride
+        for place in range(at + _HEADER, at + self._stride):
+            if not self._words[place]:
+                self._words[place] = word
+                self._words[at + _COUNT] += 1
+                return place
+        return None
+
+    def _give_back(self, slot: int, place: int) -> None:
+        self._words[place] = 0
+        self._words[slot * self._stride + _COUNT] -= 1
+
+
+def _hash(address: str) -> int:
+    data = address.encode()
+    return zlib.crc32(data) | zlib.adler32(data) << 32
+
+
+class Tally:
+    """Counts the associations of one worker."""
+
+    def __init__(self, board: Board, slot: int) -> None:
+        self._board, self._slot = board, slot
+        self._lock = threading.Lock()
+        self.pid = os.getpid()
+
+    def enter(self, ae: int, address: str) -> int | None:
+        """Count one association in; the place to `leave` later, or None where this worker has no place left."""
+        with self._lock:
+            return self._board._take(self._slot, (ae + 1) << 40 | _ADDRESS & _hash(address))
+
+    def leave(self, place: int) -> None:
+        """Count it out again."""
+        with self._lock:
+            self._board._give_back(self._slot, place)

@@ -1,0 +1,80 @@
+"""`isocenter serve`: prepares, binds, tells, and supervises."""
+
+import gc
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from isocenter import telemetry
+from isocenter.config import Settings
+from isocenter.errors import ConfigurationError
+from isocenter.server import startup
+from isocenter.server.banner import banner
+from isocenter.server.board import Board
+from isocenter.server.ports import Listeners, bind, write_ports
+from isocenter.server.process import call, limit_arenas
+from isocenter.server.supervisor import Plan, Supervisor
+from isocenter.server.workers import ROLES, counts
+
+log = telemetry.logger("server")
+
+_LASTING = ("data", "host", "dicom_port", "http_port", "database", "durability")
+"""Settings that a reload can't change."""
+
+
+def serve(settings: Settings, reload: Callable[[], Settings]) -> int:
+    """Run the server in this process until it is told to stop; the exit status.
+
+    `reload` gives the settings anew, for SIGHUP. Raises ConfigurationError where it can't start.
+    """
+    telemetry.configure(settings.log_level)
+    limit_arenas()
+    startup.make_data_folder(settings)
+    store = startup.open_store(settings)
+    with store.exclusive():
+        listeners = bind(settings)
+        folder = startup.make_run_folder(settings)
+        try:
+            prepared = call(lambda: startup.prepare(settings, store))
+            return _supervise(settings, reload, listeners, folder, prepared)
+        finally:
+            listeners.close()
+            startup.remove_run_folder(settings, folder)
+
+
+def _supervise(
+    settings: Settings,
+    reload: Callable[[], Settings],
+    listeners: Listeners,
+    folder: Path,
+    prepared: dict[str, Any],
+) -> int:
+    if prepared["adopted"]:
+        log.warning("index.adopted", objects=prepared["adopted"])
+    sys.stdout.write(banner(settings, listeners, prepared["token"]))
+    sys.stdout.flush()
+    plan = Plan(
+        roles=ROLES,
+        counts=counts,
+        reload=lambda: _reloaded(settings, reload()),
+        on_ready=lambda: _announce(settings, listeners),
+    )
+    slots = 2 * sum(counts(settings).values()) + 8
+    board = Board(slots, max(settings.limits.associations, 1000))
+    gc.collect()
+    gc.freeze()
+    return Supervisor(settings, plan, listeners, board, folder).run()
+
+
+def _announce(settings: Settings, listeners: Listeners) -> None:
+    write_ports(settings.run_folder, settings, listeners)
+    log.info("server.ready", dicom_port=listeners.dicom_port, http_port=listeners.http_port)
+
+
+def _reloaded(old: Settings, new: Settings) -> Settings:
+    for name in _LASTING:
+        if getattr(old, name) != getattr(new, name):
+            raise ConfigurationError(f"{name}: changing it needs a restart")
+    telemetry.configure(new.log_level)
+    return new

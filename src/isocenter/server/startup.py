@@ -1,0 +1,172 @@
+"""What happens before the first worker: the folder, the schema, the match of store and index, what a crash left.
+
+All of it runs in a child of its own (`process.call`), so that the supervisor never opens the database nor imports
+what only a migration needs.
+"""
+
+import os
+import stat
+import tempfile
+import uuid
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from isocenter import telemetry
+from isocenter.archive.deletion import KIND as JOURNAL_DELETION
+from isocenter.archive.likeness import likeness
+from isocenter.config import Settings
+from isocenter.database import Database, facts
+from isocenter.dicom.part10 import Receipt
+from isocenter.errors import ConfigurationError, Refused
+from isocenter.index import rebuild
+from isocenter.index.records import Deletion
+from isocenter.index.writer import LocalWriter
+from isocenter.server import tokens
+from isocenter.store.api import Store
+from isocenter.store.filesystem import FilesystemStore
+
+log = telemetry.logger("server.startup")
+
+_LAST_START = "last-start"
+_PATIENCE = 60.0
+_LONGEST_SOCKET = 90
+"""A unix socket's path has room for 107 bytes; names in the run folder stay below the difference."""
+
+
+def open_store(settings: Settings) -> FilesystemStore:
+    """The store of this installation. Each process opens its own."""
+    return FilesystemStore(settings.store_root, durability=settings.durability, floor_bytes=settings.free_space_floor)
+
+
+def make_data_folder(settings: Settings) -> None:
+    """The data folder, for this user alone."""
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"data: cannot make {settings.data}: {error.strerror}") from error
+    if not os.access(settings.data, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigurationError(f"data: {settings.data} can't be written")
+
+
+def make_run_folder(settings: Settings) -> Path:
+    """Where sockets and `ports.json` lie: `run` in the data folder. Emptied, since the caller holds the store.
+
+    Where that path is too long for a socket, the sockets lie in a private folder under the system's temporary one.
+    """
+    folder = settings.run_folder
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _empty(folder)
+    if len(os.fsencode(folder.absolute())) <= _LONGEST_SOCKET:
+        return folder.absolute()
+    return Path(tempfile.mkdtemp(prefix="isocenter-"))
+
+
+def remove_run_folder(settings: Settings, folder: Path) -> None:
+    """Leave nothing behind that says that a server runs."""
+    for place in {folder, settings.run_folder}:
+        _empty(place)
+    if folder != settings.run_folder.absolute():
+        folder.rmdir()
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if stat.S_ISSOCK(entry.lstat().st_mode) or entry.suffix in (".json", ".new"):
+            entry.unlink(missing_ok=True)
+
+
+def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
+    """Bring store and index to a state that workers can serve. Gives the token if it is new, and what was adopted.
+
+    The caller holds the store.
+    """
+    from isocenter import database
+
+    database.migrate(settings.database_url)
+    index = database.open(settings.database_url, pool_size=2)
+    try:
+        with index.reading() as connection:
+            fresh = not facts.read(connection, "archive_id")
+        facts.claim(index, store.archive_id)
+        adopted = _reconcile(settings, store, index, fresh=fresh)
+    finally:
+        index.close()
+    return {"token": None if settings.http.token else tokens.make(settings.data), "adopted": adopted}
+
+
+def _reconcile(settings: Settings, store: FilesystemStore, index: Database, *, fresh: bool) -> int:
+    """Give the index what only the store knows: what a crash left between the two, or everything if the index is not
+    the one that served this store last (restored, or lost)."""
+    recovered = store.recover().recovered
+    if fresh:
+        adopted = _rebuild(settings, store, index)
+    elif not _same_start(store, index):
+        adopted = _catch_up(settings, store, index)
+    else:
+        adopted = _adopt(settings, store, index, recovered)
+    store.settle(recovered)
+    _note_start(store, index)
+    return adopted
+
+
+def _rebuild(settings: Settings, store: FilesystemStore, index: Database) -> int:
+    """A new index over a store that holds something already: its journal counts as much as its objects."""
+    if next(iter(store.keys()), None) is None:
+        return 0
+    log.warning("index.lost")
+    report = rebuild.rebuild(store, index, compare=likeness, assume=assumptions(settings))
+    return report.verdicts.total()
+
+
+def _catch_up(settings: Settings, store: FilesystemStore, index: Database) -> int:
+    """The index is older than the store: adopt what it lacks, then delete again what was deleted meanwhile."""
+    log.warning("index.out-of-step")
+    adopted = _adopt(settings, store, index, rebuild.unknown(index, store.keys()))
+    deletions = [record for record in store.journal() if record.get("kind") == JOURNAL_DELETION]
+    with closing(LocalWriter(index)) as writer:
+        for record in sorted(deletions, key=lambda record: int(record.get("at", 0))):
+            fields = {name: record[name] for name in Deletion._fields if name in record}
+            writer.submit(Deletion(**fields)).result(_PATIENCE)
+    return adopted
+
+
+def _adopt(settings: Settings, store: FilesystemStore, index: Database, keys: Iterable[str]) -> int:
+    with closing(LocalWriter(index)) as writer:
+        report = rebuild.adopt(store, writer, keys, compare=likeness, assume=assumptions(settings))
+    return report.verdicts.total()
+
+
+def assumptions(settings: Settings) -> rebuild.Assume:
+    """What is configured for the sender of an object that is adopted."""
+
+    def assume(receipt: Receipt) -> rebuild.Assumed:
+        titled = settings.peers_titled(receipt.sending_aet)
+        ae = settings.ae(receipt.receiving_aet) or settings.aes[0]
+        if not titled:
+            return rebuild.Assumed("", ae.character_set)
+        here = [peer for peer in titled if receipt.address in (peer.host, *peer.addresses)]
+        peer = (here or titled)[0]
+        return rebuild.Assumed(peer.issuer, peer.character_set or ae.character_set)
+
+    return assume
+
+
+def _same_start(store: Store, index: Database) -> bool:
+    """Whether this index and this store were started together the last time."""
+    with index.reading() as connection:
+        noted = facts.read(connection, _LAST_START)
+    try:
+        with store.open_pack(_LAST_START) as pack:
+            return bool(noted) and pack.pread(64, 0).decode("ascii", "replace") == noted
+    except Refused:
+        return False
+
+
+def _note_start(store: Store, index: Database) -> None:
+    """Both remember this start; if they don't agree at the next one, they are compared object by object."""
+    start = uuid.uuid4().hex
+    with index.writing() as connection:
+        facts.write(connection, _LAST_START, start)
+    store.put_pack(_LAST_START, [start.encode()])

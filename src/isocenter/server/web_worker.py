@@ -1,0 +1,121 @@
+"""The web process: uvicorn on the inherited socket, DICOMweb, health, metrics and the start page."""
+
+import logging
+import signal
+import socket
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from isocenter import telemetry
+from isocenter.archive.deletion import Deletions
+from isocenter.archive.packs import Packs
+from isocenter.config import Settings
+from isocenter.server import health, metrics
+from isocenter.server.archive import Archive, open_archive
+from isocenter.server.auth import App, Receive, Scope, Send, TokenAuth
+from isocenter.server.start_page import start_page, style
+from isocenter.server.supervisor import Worker
+from isocenter.server.tokens import Gate
+from isocenter.server.workers import counts
+from isocenter.web.context import WebContext, WebSettings
+from isocenter.web.dicomweb import create_app
+
+log = telemetry.logger("server.web")
+
+_POOL = 12
+_DICOMWEB = ("/dicom-web", "/dicomweb")
+_KEEP_ALIVE = 75
+
+
+def run(worker: Worker) -> None:
+    """Serve until SIGTERM; then let the requests end that are under way."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn puts its own in place and gives this one back
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines hold paths and the texts of errors
+    worker.listeners.dicom.close()
+    metrics.publish(worker.folder, worker.slot, worker.name)
+    archive = open_archive(worker, pool_size=_POOL)
+    context = web_context(archive, worker.settings)
+    config = uvicorn.Config(
+        application(worker, archive, context),
+        lifespan="off",
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=int(worker.settings.processes.drain) or 1,
+    )
+    _Server(config, worker).run(sockets=[worker.listeners.http])
+    context.lanes.close()
+    context.packs.close()
+    archive.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves."""
+
+    def __init__(self, config: uvicorn.Config, worker: Worker) -> None:
+        super().__init__(config)
+        self._worker = worker
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept."""
+        await super().startup(sockets)
+        if self.started:
+            self._worker.ready()
+
+
+def web_context(archive: Archive, settings: Settings) -> WebContext:
+    """DICOMweb over the archive, filed under the first hosted AE."""
+    ae, http = settings.aes[0], settings.http
+    web_settings = WebSettings(
+        public_root=http.public_root,
+        allow_delete=http.allow_delete,
+        max_body=http.max_body,
+        limit=http.limit,
+        called=ae.title,
+        character_set=ae.character_set,
+    )
+    packs = Packs(archive.database, archive.store, character_set=ae.character_set)
+    deletions = Deletions(archive.database, archive.store, archive.writer)
+    return WebContext(archive.database, archive.store, archive.ingest, packs, web_settings, deletions=deletions)
+
+
+def application(worker: Worker, archive: Archive, context: WebContext) -> App:
+    """Everything on the HTTP port, behind the token unless HTTP is open."""
+    settings = worker.settings
+    ready = health.ready(worker, counts(settings), archive.database, archive.store, settings.free_space_floor)
+    pages = Starlette(
+        routes=[
+            Route("/", start_page(settings, worker.listeners, archive.database)),
+            Route("/start.css", style),
+            Route("/health/live", health.live),
+            Route("/health/ready", ready),
+            Route("/metrics", health.prometheus(worker, archive.store)),
+        ]
+    )
+    door = _Door(create_app(context), pages)
+    return door if settings.http_open else TokenAuth(door, Gate(settings.data, settings.http.token))
+
+
+class _Door:
+    """DICOMweb straight to its application, the rest to the pages. The edge of a page's request: what fails there is
+    logged without its text."""
+
+    def __init__(self, dicomweb: App, pages: App) -> None:
+        self._dicomweb, self._pages = dicomweb, pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        if scope["type"] == "http" and scope["path"].startswith(_DICOMWEB):
+            await self._dicomweb(scope, receive, send)
+            return
+        try:
+            await self._pages(scope, receive, send)
+        except Exception:
+            log.error("page.failed", exc_info=True)  # starlette has answered 500

@@ -1,0 +1,238 @@
+"""What C-MOVE and C-GET share: which instances an identifier names, and the account of sub-operations.
+
+PS3.4 C.4.2, C.4.3.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Final
+
+from isocenter import telemetry
+from isocenter.archive.query import Model, Query, find
+from isocenter.archive.query_identifier import Terms, from_identifier
+from isocenter.archive.retrieve import Located, Selection, kinds, locate
+from isocenter.config.settings import HostedAE
+from isocenter.database import Database
+from isocenter.declarations import statuses
+from isocenter.declarations.query_keys import Level, unique_key
+from isocenter.dicom import uids
+from isocenter.dicom.dataset import DataSet, Element, decode, encode
+from isocenter.dimse import Association, AssociationAborted, AssociationReleased, BufferedService, Context, commands
+from isocenter.dimse.commands import Command
+from isocenter.errors import IsocenterError, Reason, Refused
+from isocenter.exchange.contexts import Kind
+from isocenter.exchange.sending import Opened, Sendable, Sent
+from isocenter.services.find import AccessOf, everything, limits_of, terms_of
+from isocenter.store.api import Store
+
+log = telemetry.logger("services.retrieve")
+
+MOVE_MODELS: Final[Mapping[str, Model]] = {
+    uids.PATIENT_ROOT_MOVE: Model.PATIENT_ROOT,
+    uids.STUDY_ROOT_MOVE: Model.STUDY_ROOT,
+    uids.PATIENT_STUDY_ONLY_MOVE: Model.PATIENT_STUDY_ONLY,
+}
+GET_MODELS: Final[Mapping[str, Model]] = {
+    uids.PATIENT_ROOT_GET: Model.PATIENT_ROOT,
+    uids.STUDY_ROOT_GET: Model.STUDY_ROOT,
+    uids.PATIENT_STUDY_ONLY_GET: Model.PATIENT_STUDY_ONLY,
+}
+_PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
+_STUDY, _SERIES, _SOP_INSTANCE = 0x0020000D, 0x0020000E, 0x00080018
+_FAILED_LIST = 0x00080058
+_UNIQUE = frozenset({(_PATIENT_ID,), (_STUDY,), (_SERIES,), (_SOP_INSTANCE,)})
+_FIELDS: Final[Mapping[Level, str]] = {
+    Level.STUDY: "study_uids",
+    Level.SERIES: "series_uids",
+    Level.IMAGE: "sop_uids",
+}
+_LONGEST_LIST = 65_000
+"""Bytes of the list of failed UIDs; a value of VR UI ends at 65,534 in the explicit transfer syntaxes."""
+_MOST = 0xFFFF
+"""The largest count that a response can carry (VR US)."""
+
+
+def selection(database: Database, identifier: DataSet, terms: Terms, limits: Mapping[Level, int]) -> Selection:
+    """The instances that an identifier names: by unique keys, or by any keys that C-FIND would match (M-MOVE-04).
+
+    Raises Refused(IDENTIFIER_MISMATCH) where it breaks its model's rules or names nothing.
+    """
+    query = from_identifier(identifier, terms, limits=limits)
+    if not query.keys:
+        raise Refused(Reason.IDENTIFIER_MISMATCH, "the identifier has no key with a value")
+    named = dict(query.keys)
+    if all(path in _UNIQUE and not set("*?") & set(text) for path, text in query.keys):
+        return Selection(
+            patient_ids=(named[(_PATIENT_ID,)],) if (_PATIENT_ID,) in named else (),
+            study_uids=_listed(named.get((_STUDY,), "")),
+            series_uids=_listed(named.get((_SERIES,), "")),
+            sop_uids=_listed(named.get((_SOP_INSTANCE,), "")),
+            access=terms.access,
+        )
+    return _found(database, query, terms)
+
+
+def _found(database: Database, query: Query, terms: Terms) -> Selection:
+    if query.level is Level.PATIENT:
+        # by their studies: another issuer's patient may have the same Patient ID
+        query = replace(query, level=Level.STUDY, returns=(unique_key(Level.STUDY).path,))
+    tag = unique_key(query.level).path[0]
+    values = tuple(str(row.value(tag)) for page in find(database, query) for row in page)
+    if not values:
+        # nothing matches, and a selection without any UID selects nothing
+        return Selection(access=terms.access)
+    return Selection(**{_FIELDS[query.level]: values}, access=terms.access)  # type: ignore[arg-type]
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(uid for uid in (part.strip(" \0") for part in text.split("\\")) if uid)
+
+
+def opener(store: Store) -> "StoredOpener":
+    """Opens located instances in `store` for sending."""
+    return StoredOpener(store)
+
+
+class StoredOpener:
+    """See `exchange.sending.Opener`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __call__(self, item: Sendable, stack: ExitStack) -> Opened:
+        """The data set in the stored file."""
+        assert isinstance(item, Located)
+        stored = stack.enter_context(self._store.open(item.store_key))
+        return Opened(stored.fileno(), item.offset, item.size)
+
+
+class Account:
+    """The sub-operations of one request: counts for every response, the failed UIDs for the last."""
+
+    def __init__(self, total: int) -> None:
+        self.remaining, self.completed, self.failed, self.warned = total, 0, 0, 0
+        self._failed_uids: list[str] = []
+        self._listed = 0
+
+    def note(self, sent: Sent) -> None:
+        """One sub-operation ended."""
+        self.remaining = max(0, self.remaining - 1)
+        if sent.failed:
+            self._fail(sent.item.sop_uid)
+        elif sent.warned:
+            self.warned += 1
+        else:
+            self.completed += 1
+
+    def give_up(self, item: Sendable) -> None:
+        """One sub-operation can't be performed any more."""
+        self.remaining = max(0, self.remaining - 1)
+        self._fail(item.sop_uid)
+
+    def _fail(self, uid: str) -> None:
+        self.failed += 1
+        if self._listed + len(uid) < _LONGEST_LIST:
+            self._listed += len(uid) + 1
+            self._failed_uids.append(uid)
+
+    def pending(self, request: Command) -> Command:
+        """A response for the sub-operations so far."""
+        return commands.response(request, statuses.PENDING, "", remaining=min(self.remaining, _MOST), **self._counts())
+
+    def final(self, request: Command, *, cancelled: bool, comment: str = "") -> Command:
+        """The last response. Cancelled: with the remaining count; else none may remain (PS3.4 C.4.2.1.6)."""
+        if cancelled:
+            remaining = min(self.remaining, _MOST)
+            return commands.response(request, statuses.CANCELLED, "", remaining=remaining, **self._counts())
+        return commands.response(request, self._status(), comment, **self._counts())
+
+    def identifier(self, syntax: str) -> bytes | None:
+        """The data set of a final response: Failed SOP Instance UID List, where there is any."""
+        if not self._failed_uids:
+            return None
+        value = "\\".join(self._failed_uids).encode("ascii", "replace")
+        return encode({_FAILED_LIST: Element("UI", value + b"\0" * (len(value) % 2))}, syntax)
+
+    def _counts(self) -> dict[str, int]:
+        counts = {"completed": self.completed, "failed": self.failed, "warning": self.warned}
+        return {name: min(n, _MOST) for name, n in counts.items()}
+
+    def _status(self) -> int:
+        if self.failed and not self.completed and not self.warned:
+            return statuses.dimse_status(statuses.Service.MOVE, Reason.CANNOT_PERFORM_SUBOPERATIONS)
+        if self.failed or self.warned:
+            return statuses.SOME_SUBOPERATIONS_FAILED
+        return statuses.SUCCESS
+
+
+class RetrieveService(BufferedService):
+    """The frame of both services: identifier in, sub-operations by `_perform`, counts and final response out."""
+
+    service: statuses.Service
+    models: Mapping[str, Model]
+
+    def __init__(self, database: Database, store: Store, ae: HostedAE, access: AccessOf = everything) -> None:
+        self._database = database
+        self._store = store
+        self._ae = ae
+        self._access = access
+        self._preset = ae.preset if ae.preset in statuses.PRESETS else statuses.PRESETS[0]
+
+    def answer(self, association: Association, context: Context, command: Command, data: bytes | None) -> None:
+        """Retrieve, with a pending response after each sub-operation. Failures carry an Error Comment."""
+        try:
+            self._retrieve(association, context, command, data)
+        except (AssociationAborted, AssociationReleased):
+            raise
+        except IsocenterError as failure:
+            status = statuses.dimse_status(self.service, failure.reason, self._preset)
+            log.warning(f"{self.service}.refused", calling=association.calling, reason=failure.reason)
+            association.respond(context.id, commands.response(command, status, failure.comment))
+
+    def _retrieve(self, association: Association, context: Context, command: Command, data: bytes | None) -> None:
+        if data is None:
+            raise Refused(Reason.CANNOT_UNDERSTAND, "no identifier")
+        terms = terms_of(context, self._ae, self.models[context.abstract], self._access(association))
+        named = selection(self._database, decode(data, context.transfer_syntax), terms, limits_of(self._ae))
+        wanted = kinds(self._database, named)
+        run = Run(association, context, command, Account(sum(wanted.values())))
+        if wanted:
+            self._perform(run, named, list(wanted))
+        account = run.account
+        log.info(
+            f"{self.service}.done", calling=association.calling, completed=account.completed, failed=account.failed,
+            warning=account.warned, cancelled=run.cancelled,
+        )  # fmt: skip
+        final = account.final(command, cancelled=run.cancelled, comment=run.comment)
+        association.respond(context.id, final, account.identifier(context.transfer_syntax))
+
+    def _perform(self, run: "Run", named: Selection, wanted: list[Kind]) -> None:
+        raise NotImplementedError
+
+    def _located(self, named: Selection) -> Iterator[Located]:
+        for page in locate(self._database, named):
+            yield from page
+
+
+class Run:
+    """One request on its way: its association, its account, and whether the peer has had enough."""
+
+    def __init__(self, association: Association, context: Context, command: Command, account: Account) -> None:
+        self.association, self.context, self.command, self.account = association, context, command, account
+        self.message_id = commands.number(command, commands.MESSAGE_ID)
+        self.cancelled = False
+        self.comment = ""
+
+    def until_cancelled(self, items: Iterable[Located]) -> Iterator[Located]:
+        """`items` for as long as the requestor wants them; looked at before each."""
+        for item in items:
+            self.cancelled = self.cancelled or self.association.cancelled(self.message_id)
+            if self.cancelled:
+                return
+            yield item
+
+    def note(self, sent: Sent) -> None:
+        """Count one sub-operation and tell the requestor (M-MOVE-03)."""
+        self.account.note(sent)
+        self.association.respond(self.context.id, self.account.pending(self.command))

@@ -1,0 +1,115 @@
+"""WADO-RS bulk data (PS3.18 10.4.1.1.5): what a BulkDataURI of our metadata names, by its path of tags and items."""
+
+import re
+import secrets
+from collections.abc import Iterator
+
+from isocenter.archive.retrieve import Located, Reader, reader
+from isocenter.dicom.bulk_data import bulk_value, locate
+from isocenter.dicom.elements import PIXEL_TAGS, Window, encoding_of
+from isocenter.dicom.swapping import swapped_words
+from isocenter.dicom.uids import transfer_syntax
+from isocenter.web import media
+from isocenter.web.call import Call
+from isocenter.web.framing import frames_reply
+from isocenter.web.problem import Problem, not_acceptable
+from isocenter.web.reply import SLICE, Pieces, Reply
+from isocenter.web.retrieving import located
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
+_PIXELS = {f"{tag:08X}" for tag in PIXEL_TAGS}
+
+
+async def bulkdata(call: Call) -> Reply:
+    """GET .../bulkdata/{path}."""
+    return await call.context.lanes.retrieve.run(_bulkdata, call)
+
+
+def _bulkdata(call: Call) -> Reply:
+    one = located(call)
+    path = call.path["bulk"].strip("/").upper()
+    facts = transfer_syntax(one.syntax)
+    if path in _PIXELS and facts.encapsulated:
+        return frames_reply(call, one, None)
+    multipart = _in_a_part(call)
+    opened = reader(call.context.store, one)
+    try:
+        if facts.deflated:
+            _, value = bulk_value(opened.pread(one.size, 0), one.syntax, path)
+            pieces, length = iter([bytes(value)]), len(value)
+            opened.close()
+        else:
+            pieces, length = _value(one, opened, path)
+    except BaseException:
+        opened.close()
+        raise
+    return _reply(call, pieces, length, multipart=multipart)
+
+
+def _value(one: Located, opened: Reader, path: str) -> tuple[Iterator[bytes], int]:
+    place = locate(Window(opened.at, one.size), encoding_of(one.syntax), path)
+
+    def pieces() -> Iterator[bytes]:
+        with opened:
+            for at in range(0, place.length, SLICE):
+                piece = opened.pread(min(SLICE, place.length - at), place.offset + at)
+                yield swapped_words(place.word, piece) if place.word > 1 else piece
+
+    return pieces(), place.length
+
+
+def _in_a_part(call: Call) -> bool:
+    """Whether the client wants a multipart answer. Raises Problem 406."""
+    if not call.accepted:
+        return False
+    for wished in call.accepted:
+        if media.covers(wished.root, media.OCTETS):
+            return wished.multipart
+    raise not_acceptable(f"bulk data comes as {media.OCTETS}, alone or in {media.MULTIPART}")
+
+
+def _reply(call: Call, pieces: Iterator[bytes], length: int, *, multipart: bool) -> Reply:
+    lane = call.context.lanes.retrieve
+    if multipart:
+        boundary = secrets.token_hex(16)
+        lead = f"--{boundary}\r\nContent-Type: {media.OCTETS}\r\n\r\n".encode()
+        end = f"\r\n--{boundary}--\r\n".encode()
+        kind = f'{media.MULTIPART}; type="{media.OCTETS}"; boundary={boundary}'
+        source = Pieces(_enclosed(lead, pieces, end), len(lead) + length + len(end))
+        return Reply(200, {"Content-Type": kind, "Vary": "Accept"}, source=source, lane=lane)
+    headers = {"Content-Type": media.OCTETS, "Vary": "Accept", "Accept-Ranges": "bytes"}
+    wanted = _range(call.headers.get("range", ""), length)
+    if wanted is None:
+        return Reply(200, headers, source=Pieces(pieces, length), lane=lane)
+    start, stop = wanted
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{length}"
+    return Reply(206, headers, source=Pieces(_cut(pieces, start, stop), stop - start), lane=lane)
+
+
+def _range(header: str, length: int) -> tuple[int, int] | None:
+    """(start, stop) of a Range header with one range (RFC 9110 14.2); others are passed over. Raises Problem 416."""
+    found = _RANGE.match(header.replace(" ", ""))
+    if found is None or not any(found.groups()):
+        return None
+    first, last = found.groups()
+    start = int(first) if first else max(length - int(last), 0)
+    stop = min(int(last) + 1, length) if first and last else length
+    if start >= length:
+        raise Problem(416, "the range lies behind the value", {"Content-Range": f"bytes */{length}"})
+    return None if stop <= start else (start, stop)
+
+
+def _enclosed(lead: bytes, pieces: Iterator[bytes], end: bytes) -> Iterator[bytes]:
+    yield lead
+    yield from pieces
+    yield end
+
+
+def _cut(pieces: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
+    at = 0
+    for piece in pieces:
+        if at + len(piece) > start:
+            yield piece[max(start - at, 0) : stop - at]
+        at += len(piece)
+        if at >= stop:
+            return

@@ -1,0 +1,58 @@
+"""What a web process needs to answer DICOMweb: made once after the fork, passed to `create_app`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from starlette.types import Scope
+
+from isocenter.archive.ingest import Ingest
+from isocenter.archive.retrieve import Access
+from isocenter.database import Database
+from isocenter.store.api import Store
+from isocenter.web.lanes import Lanes
+
+if TYPE_CHECKING:
+    from isocenter.archive.deletion import Deletions
+    from isocenter.archive.packs import Packs
+
+
+def everything(scope: Scope) -> Access:
+    """No limits of access."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """What an installation decides about DICOMweb (`config.settings.Http`, and the AE behind it)."""
+
+    public_root: str = ""
+    """How clients see this server; empty: as their request says."""
+    allow_delete: bool = False
+    max_body: int = 0
+    """Largest request body in bytes; 0: no limit of ours."""
+    max_inflated: int = 8 << 30
+    """Largest request body after inflation of its Content-Encoding."""
+    limit: int = 0
+    """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
+    empty_status: int = 200
+    """Of a search without a match: 200 with an empty list (I-QIDO-12), or 204."""
+    called: str = ""
+    """AE title that objects received over HTTP are filed under."""
+    character_set: str = "ISO_IR 192"
+    """Assumed for objects with more than ASCII and no Specific Character Set."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebContext:
+    """The archive as the web process holds it. The caller closes what it passed in; `create_app`'s `close` the rest."""
+
+    database: Database
+    store: Store
+    ingest: Ingest
+    packs: "Packs"
+    settings: WebSettings = field(default_factory=WebSettings)
+    lanes: Lanes = field(default_factory=Lanes)
+    deletions: "Deletions | None" = None
+    access: Callable[[Scope], Access] = everything
+    """Which access groups the asker of a request may see."""

@@ -1,0 +1,62 @@
+"""Media types of frames (PS3.18 8.7.3.3 to 8.7.3.5), and which one a client gets."""
+
+from isocenter.dicom.uids import EXPLICIT_LE, RLE_LOSSLESS, transfer_syntax
+from isocenter.web import media
+from isocenter.web.media import MediaType
+
+_JPEG = "1.2.840.10008.1.2.4."
+_TYPES = {
+    RLE_LOSSLESS: "image/dicom-rle",
+    **{_JPEG + n: "image/jpeg" for n in ("50", "51", "52", "53", "54", "55", "56", "57", "58", "59", "60", "70")},
+    **{_JPEG + n: "image/jls" for n in ("80", "81")},
+    **{_JPEG + n: "image/jp2" for n in ("90", "91")},
+    **{_JPEG + n: "image/jpx" for n in ("92", "93")},
+    **{_JPEG + n: "image/jphc" for n in ("201", "202", "203")},
+    **{_JPEG + n: "image/jxl" for n in ("110", "111", "112")},
+    **{_JPEG + n: "video/mpeg" for n in ("100", "100.1", "101", "101.1")},
+}
+# as older editions and products write them (I-RS-02, I-GAP)
+_ALIASES = {
+    "image/dicom+jpeg": "image/jpeg",
+    "image/dicom+jp2": "image/jp2",
+    "image/dicom+jpx": "image/jpx",
+    "image/dicom+jpeg-ls": "image/jls",
+    "image/x-jls": "image/jls",
+    "image/dicom+rle": "image/dicom-rle",
+    "image/x-dicom-rle": "image/dicom-rle",
+    "image/rle": "image/dicom-rle",
+    "image/j2k": "image/jp2",
+}
+
+
+def type_of(syntax: str) -> str:
+    """The media type of frames in a transfer syntax."""
+    facts = transfer_syntax(syntax)
+    if not facts.encapsulated:
+        return media.OCTETS
+    return _TYPES.get(syntax, "video/mp4" if facts.video else media.OCTETS)
+
+
+def choose(accepted: list[MediaType], syntax: str, count: int) -> tuple[bool, str] | None:
+    """(in parts, media type) for `count` frames in `syntax` (Explicit VR Little Endian for native ones); None where
+    Accept names nothing that they can be had in.
+
+    `application/octet-stream` without a transfer syntax means uncompressed; with `*`, as OHIF asks, as stored.
+    """
+    own = type_of(syntax)
+    if not accepted:
+        return True, own
+    for wished in accepted:
+        name = _ALIASES.get(wished.root, wished.root)
+        anything = name in ("*/*", "*")
+        multipart = wished.multipart or wished.name in ("*/*", "*", "multipart/*")
+        if not multipart and count > 1:
+            continue
+        if anything or (name != media.OCTETS and media.covers(name, own)):
+            if wished.syntax in ("", "*", syntax):
+                return multipart, own
+        elif media.covers(name, media.OCTETS) and wished.syntax in (
+            ("", "*", EXPLICIT_LE) if syntax == EXPLICIT_LE else ("*", syntax)
+        ):
+            return multipart, media.OCTETS
+    return None

@@ -1,0 +1,66 @@
+"""The page of shared memory that the processes count themselves in."""
+
+import os
+
+import pytest
+
+from isocenter.server.board import Board, Kind, State
+
+
+def test_a_worker_counts_itself_in_and_out() -> None:
+    board = Board(4, 3)
+    board.open(0, Kind.DICOM, 0)
+    tally = board.tally(0)
+    first = tally.enter(0, "10.0.0.1")
+    second = tally.enter(1, "10.0.0.1")
+    assert first is not None
+    assert second is not None
+    assert board.total() == 2
+    assert board.matching(ae=0) == 1
+    assert board.matching(address="10.0.0.1") == 2
+    assert board.matching(ae=1, address="10.0.0.2") == 0
+    tally.leave(first)
+    assert board.total() == 1
+    assert board.matching(ae=0) == 0
+
+
+@pytest.mark.req("I-ASSOC-32")
+def test_a_worker_has_no_more_places_than_the_limit() -> None:
+    board = Board(1, 2)
+    tally = board.tally(0)
+    assert tally.enter(0, "a") is not None
+    assert tally.enter(0, "a") is not None
+    assert tally.enter(0, "a") is None
+
+
+def test_clearing_a_dead_worker_gives_its_associations_back() -> None:
+    board = Board(2, 3)
+    for slot in (0, 1):
+        board.open(slot, Kind.DICOM, 0)
+        board.tally(slot).enter(0, "a")
+    board.clear(0)
+    assert board.total() == 1
+    assert board.free_slot() == 0
+    assert [e.slot for e in board.entries()] == [1]
+
+
+def test_readiness_counts_by_kind() -> None:
+    board = Board(3, 1)
+    board.open(0, Kind.DICOM, 0)
+    board.open(1, Kind.WEB, 2)
+    board.mark(1, State.READY)
+    assert not board.ready({Kind.DICOM: 1, Kind.WEB: 1})
+    board.mark(0, State.READY)
+    assert board.ready({Kind.DICOM: 1, Kind.WEB: 1})
+    assert [e.restarts for e in board.entries()] == [0, 2]
+
+
+def test_a_child_writes_what_the_parent_reads() -> None:
+    board = Board(1, 2)
+    board.open(0, Kind.DICOM, 0)
+    pid = os.fork()
+    if not pid:
+        board.tally(0).enter(0, "a")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert board.total() == 1
