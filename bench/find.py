@@ -39,7 +39,7 @@ KEYS = [
 def _numbers(dialect: str, upto: int) -> str:
     if dialect == "sqlite":
         return f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {upto})"
-    return f"WITH n(i) AS (SELECT generate_series(1, {upto}))"
+    return f"WITH n(i) AS (SELECT generate_series(1, CAST({upto} AS BIGINT)))"
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXY"

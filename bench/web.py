@@ -119,13 +119,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, given.durability, theirs))
         server.start()
-        client = Client(ours.recv())
-        client.stow("STOW small, 1 a request", small, 1)
-        client.stow("STOW CT, 10 a request", large[: given.instances], 10)
-        measure(client, large[0])
-        client.stow("STOW CT, 1 a request", large[given.instances :], 1)
-        ours.send(None)
-        server.join()
+        try:
+            client = Client(ours.recv())
+            client.stow("STOW small, 1 a request", small, 1)
+            client.stow("STOW CT, 10 a request", large[: given.instances], 10)
+            measure(client, large[0])
+            client.stow("STOW CT, 1 a request", large[given.instances :], 1)
+        finally:
+            ours.send(None)
+            server.join()
 
 
 def measure(client: Client, file: Path) -> None:

@@ -43,7 +43,11 @@ class Written(NamedTuple):
     need: int = 0
 
 
-def write(header: Header) -> Written:
+Cache = dict[bytes, str]
+"""What elements of a series became (`json_model.write`)."""
+
+
+def write(header: Header, cache: Cache | None = None) -> Written:
     """One header as a DICOM JSON object."""
     data, syntax = header.data, header.syntax
     try:
@@ -56,7 +60,12 @@ def write(header: Header) -> Written:
             found = scan(data, syntax, _NOTHING, whole=header.whole)
         pixel = (found.pixel.tag, found.pixel.vr) if found.pixel else None
         written = json_model.write(
-            data[: found.end], syntax, bulk_uri=header.bulk_uri, pixel=pixel, default_charset=header.character_set
+            data[: found.end],
+            syntax,
+            bulk_uri=header.bulk_uri,
+            pixel=pixel,
+            default_charset=header.character_set,
+            cache=cache,
         )
     except NeedMore as more:
         return Written(b"", need=more.hint)
@@ -65,9 +74,24 @@ def write(header: Header) -> Written:
     return Written(written, found.end)
 
 
-def write_all(headers: Sequence[Header]) -> list[Written]:
+class Memory:
+    """Caches of the series that was written last, one an encoding; another series takes their place."""
+
+    def __init__(self) -> None:
+        self._series = ""
+        self._caches: dict[tuple[str, str], Cache] = {}
+
+    def cache(self, header: Header) -> Cache:
+        """The cache for a header."""
+        series = header.bulk_uri.rpartition("/instances/")[0]
+        if series != self._series:
+            self._series, self._caches = series, {}
+        return self._caches.setdefault((header.syntax, header.character_set), {})
+
+
+def write_all(headers: Sequence[Header], memory: Memory) -> list[Written]:
     """`write` for each."""
-    return [write(header) for header in headers]
+    return [write(header, memory.cache(header)) for header in headers]
 
 
 class Pipe:
@@ -100,11 +124,12 @@ def main() -> None:
     pipe = Pipe(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # nothing else may write into the answers
     batches = msgspec.msgpack.Decoder(list[Header])
+    memory = Memory()
     while select.select([0], [], [], IDLE)[0]:
         body = pipe.receive()
         if not body:
             return
-        pipe.send(write_all(batches.decode(body)))
+        pipe.send(write_all(batches.decode(body), memory))
 
 
 if __name__ == "__main__":

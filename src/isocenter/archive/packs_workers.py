@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from isocenter import telemetry
-from isocenter.archive.packs_work import Header, Pipe, Written, write_all
+from isocenter.archive.packs_work import Header, Memory, Pipe, Written, write_all
 
 log = telemetry.logger("archive.packs")
 
@@ -65,19 +65,19 @@ class Workers:
     def write(self, headers: Sequence[Header]) -> list[Written]:
         """The JSON of each header, made by whichever process is free."""
         if not self.limit:
-            return write_all(headers)
+            return write_all(headers, Memory())
         with self._free:
             try:
                 worker = self._take()
             except OSError:
                 log.error("packs.worker_not_started", exc_info=True)
-                return write_all(headers)
+                return write_all(headers, Memory())
             try:
                 written = worker.write(headers)
             except (OSError, ValueError, msgspec.DecodeError):
                 worker.close()
                 log.warning("packs.worker_lost")
-                return write_all(headers)
+                return write_all(headers, Memory())
             except BaseException:
                 worker.close()
                 raise
@@ -86,7 +86,7 @@ class Workers:
 
     def inline(self, headers: Sequence[Header]) -> list[Written]:
         """The same without a process: for a few."""
-        return write_all(headers)
+        return write_all(headers, Memory())
 
     def warm(self) -> None:
         """Start the processes now, so that the first batch need not wait."""

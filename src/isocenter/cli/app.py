@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from isocenter import __version__
+from isocenter import __version__, telemetry
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
 
@@ -35,7 +35,7 @@ def _version(wanted: bool) -> None:
 def _root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
 ) -> None:
-    pass
+    telemetry.configure("ERROR")
 
 
 @app.command()
@@ -196,6 +196,7 @@ def store_verify(config: options.ConfigFile = None, data: options.Data = None, j
 @app.command()
 def backup(
     to: Annotated[Path, typer.Argument(help="A folder that does not exist yet.", metavar="FOLDER")],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the objects, also where hard links would do.")] = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
     database: options.Database = None,
@@ -205,7 +206,7 @@ def backup(
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.backup(to, config, data, database, as_json=json))
+        stop(maintaining.backup(to, config, data, database, copy=copy, as_json=json))
 
 
 @app.command()

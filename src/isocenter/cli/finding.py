@@ -1,6 +1,8 @@
 """`isocenter find`."""
 
+from collections.abc import Generator
 from contextlib import closing
+from typing import cast
 
 import typer
 
@@ -10,7 +12,7 @@ from isocenter.cli.peering import Target
 from isocenter.dicom import dataset, json_model
 from isocenter.dicom.dataset import DataSet
 from isocenter.dicom.uids import EXPLICIT_LE, IMPLICIT_LE
-from isocenter.dimse import ClientAssociation, ProposedContext, commands
+from isocenter.dimse import ClientAssociation, ProposedContext, Response, commands
 
 _RELATIONAL = bytes((1, 1, 0))
 
@@ -24,7 +26,7 @@ def run(target: Target, asked: Asked, *, limit: int, as_json: bool) -> Exit:
         typer.echo(f"[{','.join(as_dicom_json(answer) for answer in answers)}]")
     else:
         _print(asked, answers)
-    if status in (commands.SUCCESS, commands.CANCEL):
+    if status in (commands.SUCCESS, commands.CANCELLED):
         return Exit.OK
     say(f"error: {target} answered with status {status:04X} {comment}".rstrip())
     return Exit.SOME_FAILED
@@ -35,14 +37,15 @@ def query(association: ClientAssociation, asked: Asked, *, limit: int = 0) -> tu
     context = association.context_for(asked.find_class)
     identifier = dataset.encode(asked.identifier(returned=RETURNED[asked.level]), context.transfer_syntax)
     answers: list[DataSet] = []
-    with closing(association.find(asked.find_class, identifier)) as responses:
+    found = cast("Generator[Response, None, None]", association.find(asked.find_class, identifier))
+    with closing(found) as responses:
         for response in responses:
             if not commands.is_pending(response.status):
                 return answers, response.status, response.comment
             answers.append(dataset.decode(response.data or b"", context.transfer_syntax))
             if limit and len(answers) >= limit:
                 break
-    return answers, commands.CANCEL, ""
+    return answers, commands.CANCELLED, ""
 
 
 def as_dicom_json(answer: DataSet) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +29,18 @@ class Target:
     def __str__(self) -> str:
         return f"{self.peer.title} at {self.peer.host} port {self.peer.port}"
 
-    def connect(self, contexts: list[ProposedContext]) -> ClientAssociation:
-        """An association with the peer."""
-        return connect(
+    @contextmanager
+    def connect(self, contexts: list[ProposedContext]) -> Iterator[ClientAssociation]:
+        """An association with the peer, released at the end of the block, aborted by an exception."""
+        association = connect(
             (self.peer.host, self.peer.port),
             calling=self.calling,
             called=self.peer.title,
             contexts=contexts,
             settings=self.network,
         )
+        with association:
+            yield association
 
 
 def named(name: str, file: Path | None, data: Path | None, calling: str) -> Target:

@@ -14,7 +14,7 @@ class Bound(NamedTuple):
     """
 
     absolute: int = 16 << 30
-    free: int = 256 << 20
+    free: int = 1 << 30
     ratio: int = 200
 
 

@@ -5,6 +5,7 @@ that the field calls a DICOM file, down to a bare data set.
 """
 
 import json
+import struct
 from typing import Final, NamedTuple
 
 from isocenter.dicom.dataset import DataSet, Element, encode_element, string_of
@@ -96,24 +97,35 @@ def file_header(
 ) -> bytes:
     """Preamble and file meta information; the data set follows. `private` goes into (0002,0102)."""
     meta = [
-        _meta(VERSION, "OB", b"\0\1"),
-        _meta(SOP_CLASS, "UI", sop_class.encode("ascii", "replace")),
-        _meta(SOP_INSTANCE, "UI", sop_instance.encode("ascii", "replace")),
-        _meta(TRANSFER_SYNTAX, "UI", syntax.encode("ascii", "replace")),
-        _meta(IMPLEMENTATION_CLASS, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
-        _meta(IMPLEMENTATION_VERSION, "SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+        _VERSION,
+        _text(SOP_CLASS, b"UI", sop_class),
+        _text(SOP_INSTANCE, b"UI", sop_instance),
+        _text(TRANSFER_SYNTAX, b"UI", syntax),
+        _IMPLEMENTATION,
     ]
     titles = ((SOURCE_AET, source_aet), (SENDING_AET, sending_aet), (RECEIVING_AET, receiving_aet))
-    meta += [_meta(tag, "AE", title.encode("ascii", "replace")) for tag, title in titles if title]
+    meta += [_text(tag, b"AE", title) for tag, title in titles if title]
     if private is not None:
-        meta.append(_meta(PRIVATE_INFORMATION_CREATOR, "UI", PRIVATE_CREATOR.encode("ascii")))
-        meta.append(_meta(PRIVATE_INFORMATION, "OB", private))
+        meta += [_CREATOR, encode_element(PRIVATE_INFORMATION, "OB", private, EXPLICIT_LE)]
     group = b"".join(meta)
-    return PREAMBLE + MAGIC + _meta(GROUP_LENGTH, "UL", len(group).to_bytes(4, "little")) + group
+    return _LEAD + len(group).to_bytes(4, "little") + group
 
 
-def _meta(tag: int, vr: str, value: bytes) -> bytes:
-    return encode_element(tag, vr, value, EXPLICIT_LE)
+def _text(tag: int, vr: bytes, value: str) -> bytes:
+    """A text element; encode_element in a third of the time, since every stored object needs some twenty of them."""
+    encoded = value.encode("ascii", "replace")
+    if len(encoded) % 2:
+        encoded += b"\0" if vr == b"UI" else b" "
+    return _SHORT(2, tag & 0xFFFF, vr, len(encoded)) + encoded
+
+
+_SHORT: Final = struct.Struct("<HH2sH").pack
+_LEAD: Final = PREAMBLE + MAGIC + _SHORT(2, GROUP_LENGTH & 0xFFFF, b"UL", 4)
+_VERSION: Final = encode_element(VERSION, "OB", b"\0\1", EXPLICIT_LE)
+_IMPLEMENTATION: Final = _text(IMPLEMENTATION_CLASS, b"UI", IMPLEMENTATION_CLASS_UID) + _text(
+    IMPLEMENTATION_VERSION, b"SH", IMPLEMENTATION_VERSION_NAME
+)
+_CREATOR: Final = _text(PRIVATE_INFORMATION_CREATOR, b"UI", PRIVATE_CREATOR)
 
 
 def outgoing_header(sop_class: str, sop_instance: str, syntax: str, source_aet: str = "") -> bytes:

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+from isocenter import __version__
+
 IMPLICIT_LE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LE: Final = "1.2.840.10008.1.2.1"
 ENCAPSULATED_UNCOMPRESSED_LE: Final = "1.2.840.10008.1.2.1.98"
@@ -62,7 +64,8 @@ MR_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.4"
 SECONDARY_CAPTURE_IMAGE_STORAGE: Final = "1.2.840.10008.5.1.4.1.1.7"
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.39793162473970783532059390073623263475"
-IMPLEMENTATION_VERSION_NAME: Final = "ISOCENTER_0.1"
+IMPLEMENTATION_VERSION_NAME: Final = f"ISOCENTER_{__version__}"[:16]
+"""Changes with each release (X-COM-03)."""
 PRIVATE_CREATOR: Final = "2.25.232407796067208012568081198155768144241"
 """Private Information Creator UID (0002,0100) of the receipt facts that we write."""
 

@@ -17,6 +17,11 @@ _FIND = (
     "JOIN series e ON e.id = i.series JOIN study s ON s.id = i.study WHERE s.study_uid = ?"
 )
 _FIND_VERSIONS = "SELECT id, store_key, received_at FROM instance_version WHERE instance = ? ORDER BY received_at, id"
+_OWN = 'syntax, store_key, size, "offset", digest, source_aet, received_at'
+_TAKE_PLACE = (
+    'UPDATE instance SET syntax = ?, store_key = ?, size = ?, "offset" = ?, digest = ?, source_aet = ?, '
+    "received_at = ?, frame_table = NULL WHERE id = ?"
+)
 _RECOUNT = (
     "UPDATE series SET revision = revision + 1, changed_at = ?, "
     "instances = (SELECT count(*) FROM instance i WHERE i.series = series.id AND i.rejected = 0), "
@@ -32,26 +37,39 @@ _VERSION_OF = (
 def delete(session: Session, what: Deletion, now: int) -> Outcome:
     """Carry out a deletion, inside a transaction: rows go, the store's copies are marked for removal.
 
-    With `received_until`, what came later stays; of an object in force that goes, a later version takes its place only
-    when the journal's replay files it again.
+    With `received_until`, what was received later stays; a later version of an object that goes takes its place.
     """
     found = _instances(session, what)
-    keys: list[str] = []
-    for row_id, _, _, _, store_key, _, _ in found:
-        keys.append(store_key)
-        keys += [key for _, key, _ in session.rows(_FIND_VERSIONS, (row_id,))]
-        session.run("DELETE FROM instance_version WHERE instance = ?", (row_id,))
-        _delete(session, "instance", "I", row_id)
-    at = what.at or now
-    session.append("removal", _REMOVAL, [(key, "deleted", what.not_before) for key in keys])
-    session.append(
-        "change",
-        _CHANGE,
-        [("deleted", what.study_uid, series_uid, sop_uid, key, at) for _, _, _, sop_uid, key, series_uid, _ in found],
-    )
-    _settle_conflicts(session, what, keys, now)
+    gone: list[tuple[str, str, str, str]] = []
+    for row_id, _, _, sop_uid, store_key, series_uid, received_at in found:
+        versions = session.rows(_FIND_VERSIONS, (row_id,))
+        leaving = [row for row in versions if _goes(what, row[2])]
+        staying = [row for row in versions if not _goes(what, row[2])]
+        session.run_many("DELETE FROM instance_version WHERE id = ?", [(row[0],) for row in leaving])
+        keys = [row[1] for row in leaving]
+        if _goes(what, received_at):
+            keys.insert(0, store_key)
+            if staying:
+                _promote(session, row_id, staying[0][0])
+            else:
+                _delete(session, "instance", "I", row_id)
+        gone += [(what.study_uid, series_uid, sop_uid, key) for key in keys]
+    session.append("removal", _REMOVAL, [(key, "deleted", what.not_before) for *_, key in gone])
+    session.append("change", _CHANGE, [("deleted", *row, what.at or now) for row in gone])
+    _settle_conflicts(session, what, [key for *_, key in gone], now)
     _prune(session, found, now)
-    return Outcome(Verdict.DELETED, objects=len(keys))
+    return Outcome(Verdict.DELETED, objects=len(gone))
+
+
+def _goes(what: Deletion, received_at: int) -> bool:
+    return not what.received_until or received_at <= what.received_until
+
+
+def _promote(session: Session, instance: int, version: int) -> None:
+    """Put a version in force in the place of what goes. Where its frames lie is found out again by who reads it."""
+    row = session.rows(f"SELECT {_OWN} FROM instance_version WHERE id = ?", (version,))[0]  # noqa: S608
+    session.run("DELETE FROM instance_version WHERE id = ?", (version,))
+    session.run(_TAKE_PLACE, [*row, instance])
 
 
 def _instances(session: Session, what: Deletion) -> list[tuple[Any, ...]]:
@@ -62,8 +80,7 @@ def _instances(session: Session, what: Deletion) -> list[tuple[Any, ...]]:
     if what.sop_uid:
         sql += " AND i.sop_uid = ?"
         values.append(what.sop_uid)
-    found = session.rows(sql + " ORDER BY i.id", values)
-    return [row for row in found if not what.received_until or row[6] <= what.received_until]
+    return session.rows(sql + " ORDER BY i.id", values)
 
 
 def _delete(session: Session, table: str, level: str, row_id: int) -> None:

@@ -4,6 +4,7 @@ With one submitter each record is a commit of its own; with many, a commit carri
 fails alone: after a fault each record of the batch is tried by itself.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -117,6 +118,8 @@ class LocalWriter:
             sink.deliver([(number, Retriable(Reason.OUT_OF_RESOURCES, "the index is closing"))])
             return
         self._queue.put(_Item(record, sink, number, time.monotonic()))
+        if not self._thread.is_alive():
+            self._give_back()
 
     def close(self) -> None:
         """See `Writer`."""
@@ -127,6 +130,24 @@ class LocalWriter:
     # --- the thread
 
     def _work(self) -> None:
+        try:
+            self._loop()
+        except Exception as fault:
+            log.error("writer.died", exc_info=True, fault=type(fault).__name__)
+        self._closing.set()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """What came after the end."""
+        late = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if item is not None:
+                    late.append((item, Retriable(Reason.OUT_OF_RESOURCES, "the index is closing")))
+        _answer(late)
+
+    def _loop(self) -> None:
         left: list[_Item] = []
         ending = False
         while left or not ending:

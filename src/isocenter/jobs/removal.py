@@ -12,9 +12,11 @@ from sqlalchemy import Connection, delete, exists, select, update
 
 from isocenter import telemetry
 from isocenter.database import Database
+from isocenter.errors import IsocenterError
 from isocenter.index.tables import instance, instance_version, removal
 from isocenter.jobs.runner import Again, Handler, Running
 from isocenter.store.api import Store
+from isocenter.store.verify import examine
 
 log = telemetry.logger("jobs.removal")
 
@@ -83,9 +85,18 @@ def _superfluous(connection: Connection, store: Store, one: _Due) -> bool:
     if one.kept_key == one.store_key or not one.kept_key:
         return False
     if _served(connection, one.kept_key):
-        return store.exists(one.kept_key)
+        return _sound(store, one.kept_key)
     gone = select(exists().where(removal.c.store_key == one.kept_key, removal.c.reason == "deleted"))
     return bool(connection.execute(gone).scalar())
+
+
+def _sound(store: Store, key: str) -> bool:
+    """Whether an object is there, and not known to have rotted: then its copy is worth more than it is."""
+    try:
+        with store.open(key) as stored:
+            return examine(stored).verdict != "altered"
+    except (IsocenterError, OSError):
+        return False
 
 
 def _remove(store: Store, one: _Due) -> bool:

@@ -8,6 +8,7 @@ carries the process it is of.
 import contextlib
 import os
 import socket
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,8 @@ Labels = tuple[tuple[str, str], ...]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE = 1.0  # seconds for a process to answer; a stuck one is left out
 _LIMIT = 16 << 20
+HEAVY = ("PIL", "alembic", "fastapi", "imagecodecs", "lxml", "numpy", "pydicom")
+"""Packages that cost a process tens of megabytes; the server's own processes are meant to do without."""
 
 
 class Snapshot(msgspec.Struct):
@@ -66,6 +69,9 @@ def own() -> dict[str, Any]:
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         telemetry.gauge("isocenter_process_resident_bytes", resident)
     telemetry.gauge("isocenter_process_threads", threading.active_count())
+    for name in HEAVY:
+        if name in sys.modules:
+            telemetry.gauge("isocenter_process_heavy_module", 1, module=name)
     return telemetry.registry.snapshot()
 
 

@@ -107,7 +107,7 @@ def _reconcile(settings: Settings, store: FilesystemStore, index: Database, *, f
     else:
         adopted = _adopt(settings, store, index, recovered)
     store.settle(recovered)
-    _note_start(store, index)
+    note_start(store, index)
     return adopted
 
 
@@ -164,7 +164,7 @@ def _same_start(store: Store, index: Database) -> bool:
         return False
 
 
-def _note_start(store: Store, index: Database) -> None:
+def note_start(store: Store, index: Database) -> None:
     """Both remember this start; if they don't agree at the next one, they are compared object by object."""
     start = uuid.uuid4().hex
     with index.writing() as connection:

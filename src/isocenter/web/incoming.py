@@ -4,7 +4,9 @@ A part is a Part 10 file: its file meta information is read as soon as it is the
 ingest as it arrives. Everything here runs in a thread.
 """
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
 from isocenter import telemetry
@@ -25,6 +27,8 @@ _META_START = 512
 """Bytes with which it is worth trying to read a file's meta information."""
 _HEAD_LIMIT = 8 << 20
 """Bytes in which an object must have said what it is."""
+_OVERLAPPING = 6
+"""Complete parts of one request that may be on their way to the disk while the next ones arrive."""
 _SOP_CLASS, _SOP_INSTANCE, _STUDY = 0x00080016, 0x00080018, 0x0020000D
 
 
@@ -41,8 +45,19 @@ class Taken:
 class Incoming:
     """One STOW-RS body: fed with its bytes, it stores the objects one after another and keeps what became of each."""
 
-    def __init__(self, ingest: Ingest, origin: Origin, study: str, parser: Parser | None, inflater: Inflater | None):
+    def __init__(
+        self,
+        ingest: Ingest,
+        origin: Origin,
+        study: str,
+        parser: Parser | None,
+        inflater: Inflater | None,
+        finishers: Executor | None = None,
+    ) -> None:
         self._ingest, self._origin, self._study = ingest, origin, study
+        self._finishers = finishers
+        self._complete: _Part | None = None
+        self._finishing: deque[Future[Taken]] = deque()
         self._parser, self._inflater = parser, inflater
         self._part: _Part | None = None if parser else _Part(ingest, origin, study)
         self.taken: list[Taken] = []
@@ -50,6 +65,11 @@ class Incoming:
         """Media types of parts that are not objects."""
         self.fault: MalformedMultipart | None = None
         """Where the body stopped making sense; what came before is stored."""
+
+    @property
+    def open(self) -> bool:
+        """Something was begun that is neither stored nor let go of."""
+        return bool(self._part or self._complete or self._finishing)
 
     def work(self, chunks: list[bytes], last: bool) -> None:
         """The next bytes of the body. Raises Refused where it can't be inflated."""
@@ -60,9 +80,14 @@ class Incoming:
             if self._inflater:
                 self._inflater.finish()
             self._finish()
+            self._settle(0)
 
     def abandon(self) -> None:
-        """The body broke off: what is not complete was never an object."""
+        """The body broke off: what is not complete was never an object. What is complete stays."""
+        self._drop()
+        self._settle(0)
+
+    def _drop(self) -> None:
         if self._part is not None:
             self._part.abandon()
             self._part = None
@@ -78,10 +103,9 @@ class Incoming:
         if self._parser is not None:
             if self.fault is None:
                 self._events(self._parser.finish())
-            self.abandon()
+            self._drop()
         elif self._part is not None:
-            self.taken.append(self._part.finish())
-            self._part = None
+            self._complete, self._part = self._part, None
 
     def _events(self, events: Iterator[PartBegin | memoryview | PartEnd]) -> None:
         try:
@@ -91,14 +115,30 @@ class Incoming:
                         self._part.write(event)
                 elif isinstance(event, PartBegin):
                     self._begin(event.headers)
-                elif self._part is not None:
-                    self.taken.append(self._part.finish())
-                    self._part = None
+                else:
+                    self._complete, self._part = self._part, None
         except MalformedMultipart as fault:
             self.fault = fault
-            self.abandon()
+            self._drop()
+
+    def _settle(self, allowed: int) -> None:
+        """Have the complete part stored; wait until no more than `allowed` are still on their way to the disk.
+
+        The last part is stored here, the others by the finishers while the next ones arrive, so that syncs overlap and
+        the index commits several at once.
+        """
+        part, self._complete = self._complete, None
+        if part is not None and allowed and self._finishers is not None:
+            self._finishing.append(self._finishers.submit(part.finish))
+            part = None
+        last = part.finish() if part is not None else None
+        while len(self._finishing) > allowed:
+            self.taken.append(self._finishing.popleft().result())
+        if last is not None:
+            self.taken.append(last)
 
     def _begin(self, headers: dict[str, str]) -> None:
+        self._settle(_OVERLAPPING)
         kind = media.parse(headers.get("content-type", media.DICOM))
         if kind is None or kind.name in (media.DICOM, media.OCTETS):
             self._part = _Part(self._ingest, self._origin, self._study)

@@ -47,8 +47,11 @@ class Lanes:
         self.query = Lane("query", query, waiting)
         self.ingest = Lane("ingest", ingest, waiting)
         self.retrieve = Lane("retrieve", retrieve, waiting)
+        self.finishers = ThreadPoolExecutor(ingest, thread_name_prefix="web-finish")
+        """Where parts of a STOW request are stored while the next ones arrive. Nothing there waits for a lane."""
 
     def close(self) -> None:
         """Close them all."""
         for lane in (self.query, self.ingest, self.retrieve):
             lane.close()
+        self.finishers.shutdown(wait=True)

@@ -121,6 +121,8 @@ def _form(call: Call) -> _Form:
 async def _search(call: Call, level: Level) -> Reply:
     form = _form(call)
     search = parse(call.query)
+    if level in (Level.SERIES, Level.IMAGE):
+        call.context.packs.warm()  # viewers ask for metadata next
     query, warnings = _query(call, level, search)
     return await call.context.lanes.query.run(_run, call, level, query, form, warnings)
 

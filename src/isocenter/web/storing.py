@@ -24,13 +24,14 @@ async def store(call: Call) -> Reply:
         raise Problem(413, f"the body is larger than {settings.max_body} bytes")
     study = call.path.get("study", "")
     origin = Origin("", settings.called, call.address, character_set=settings.character_set)
-    incoming = Incoming(call.context.ingest, origin, study, _parser(call), _inflater(call))
+    incoming = Incoming(call.context.ingest, origin, study, _parser(call), _inflater(call), lanes.finishers)
     try:
         await pump(call.receive, lanes.ingest, incoming.work, settings.max_body)
     except Disconnected:
         return Reply(400)
     finally:
-        incoming.abandon()
+        if incoming.open:
+            await lanes.ingest.run(incoming.abandon)
     return _answer(call, incoming, study, xml)
 
 

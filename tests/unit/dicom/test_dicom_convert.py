@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from isocenter.dicom import uids
 from isocenter.dicom.convert import Conversion, can_convert, convert, converted_size, native_syntaxes
 from isocenter.dicom.dataset import DataSet, Element, decode, encode
+from isocenter.dicom.deflate import Bound
 from isocenter.dicom.dictionary import vr_of
 from isocenter.dicom.elements import Kind, walk
 from isocenter.dicom.headers import MalformedDataSet
@@ -23,7 +24,7 @@ from unit.dicom.dicom_data_sets import data_sets
 from unit.dicom.dicom_files import Sample, quiet, samples
 
 UNREADABLE = {"MR_truncated.dcm", "rtplan_truncated.dcm"}
-NATIVE = [s for s in samples(2 << 20) if s.syntax in native_syntaxes and s.name.split("/")[1] not in UNREADABLE]
+NATIVE = [s for s in samples(600_000) if s.syntax in native_syntaxes and s.name.split("/")[1] not in UNREADABLE]
 
 
 def reader(data: bytes):
@@ -215,6 +216,23 @@ def test_damage_shows_before_the_first_piece() -> None:
         conversion.size()
     with pytest.raises(MalformedDataSet):
         conversion.pieces()
+
+
+def test_deflated_values_larger_than_a_window() -> None:
+    big = bytes(range(256)) * 1000
+    data_set: DataSet = {
+        0x00091001: Element("OB", big),
+        0x00104000: Element("LT", b"between "),
+        0x00420011: Element("OW", big + big),
+        0x7FE00010: Element("OW", big),
+    }
+    encoded = encode(data_set, uids.DEFLATED_LE)
+    for target in (uids.EXPLICIT_LE, uids.EXPLICIT_BE, uids.IMPLICIT_LE):
+        assert converted(encoded, uids.DEFLATED_LE, target) == encode(data_set, target)
+    with pytest.raises(MalformedDataSet, match="bound"):
+        Conversion(reader(encoded), len(encoded), uids.DEFLATED_LE, uids.EXPLICIT_BE, bound=Bound(1 << 18)).size()
+    with pytest.raises(MalformedDataSet):
+        converted(encoded[:-20], uids.DEFLATED_LE, uids.IMPLICIT_LE)
 
 
 class Recording:

@@ -17,6 +17,7 @@ CLASS, INSTANCE = uids.CT_IMAGE_STORAGE, "1.2.3"
 RECEIPT = Receipt("MODALITY1", "ISOCENTER", "192.0.2.17", 1_790_000_000_123_456, "ab" * 32)
 
 
+@pytest.mark.req("C-TPL-5.1.4")
 def test_pydicom_reads_our_header() -> None:
     header = file_header(
         CLASS, INSTANCE, uids.EXPLICIT_LE, source_aet="SRC", sending_aet="SND", receiving_aet="RCV", private=b"xy"

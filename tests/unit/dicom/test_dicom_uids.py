@@ -1,11 +1,15 @@
 """UIDs: transfer syntax facts against pydicom's, the rules of PS3.5 9.1, UIDs of our own."""
 
+import csv
+
 import pydicom.uid
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import isocenter
 from isocenter.dicom import uids
+from material import REQUIREMENTS
 
 # of these pydicom says otherwise: what it calls encapsulated holds no pixel data at all
 DEFLATED = {"1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"}  # PS3.5 A.7, A.13
@@ -25,6 +29,19 @@ def test_transfer_syntaxes_are_as_pydicom_says(theirs: pydicom.uid.UID) -> None:
     assert ours.deflated == (theirs.is_deflated or theirs in DEFLATED)
     assert ours.encapsulated == (theirs.is_encapsulated and theirs not in WITHOUT_PIXELS)
     assert (ours.name, ours.keyword) == (theirs.name.removesuffix(" (Retired)"), theirs.keyword)
+
+
+@pytest.mark.parametrize("table", ["iconnect", "intellibridge", "marie", "sendtopacs"])
+def test_every_transfer_syntax_of_the_catalogue_is_known(table: str) -> None:
+    with (REQUIREMENTS / f"{table}_transfer_syntaxes.csv").open(encoding="utf-8", newline="") as rows:
+        listed = {row["uid"].strip() for row in csv.DictReader(rows) if row["uid"].strip()[:2] in ("1.", "2.")}
+    assert listed
+    assert sorted(listed - uids.transfer_syntaxes().keys()) == []
+
+
+@pytest.mark.req("X-COM-03")
+def test_the_implementation_names_its_release() -> None:
+    assert uids.IMPLEMENTATION_VERSION_NAME.startswith(f"ISOCENTER_{isocenter.__version__}"[:16])
 
 
 def test_private_and_retired_syntaxes() -> None:

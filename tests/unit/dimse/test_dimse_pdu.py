@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from isocenter.dimse import pdu as pdus
 from isocenter.dimse.pdu import (
@@ -25,8 +25,9 @@ from isocenter.dimse.pdu import (
 )
 from isocenter.dimse.pdu_reading import decode, decode_all
 
-uids = st.from_regex(r"\A[0-2](\.(0|[1-9][0-9]{0,8})){1,6}\Z")
-titles = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789", min_size=1, max_size=16)
+few = settings(max_examples=40, deadline=None)
+uids = st.tuples(st.integers(0, 2), st.integers(0, 1 << 60)).map(lambda arcs: f"{arcs[0]}.{arcs[1]}")
+titles = st.sampled_from(["A", "SIXTEEN_LETTERS_", "AE-1", "with blank"])
 words = st.integers(0, 0xFFFF)
 user_informations = st.builds(
     UserInformation,
@@ -73,11 +74,13 @@ small = st.one_of(
 any_pdu = st.one_of(requests(), acceptances(), small)
 
 
+@few
 @given(st.lists(any_pdu, max_size=3))
 def test_what_is_written_is_read(sent: list[pdus.Pdu]) -> None:
     assert list(decode_all(b"".join(map(encode, sent)))) == sent
 
 
+@few
 @given(st.sampled_from(range(1, 8)), st.binary(max_size=300))
 def test_any_bytes_are_a_pdu_or_malformed(kind: int, body: bytes) -> None:
     try:
@@ -86,6 +89,7 @@ def test_any_bytes_are_a_pdu_or_malformed(kind: int, body: bytes) -> None:
         assert error.reason in (0, 1, 2, 4, 5, 6)
 
 
+@few
 @given(requests(), st.integers(0, 2000), st.binary(min_size=1, max_size=4))
 def test_a_damaged_request_is_read_or_malformed(sent: AssociateRequest, at: int, damage: bytes) -> None:
     body = bytearray(encode(sent)[6:])
@@ -97,8 +101,9 @@ def test_a_damaged_request_is_read_or_malformed(sent: AssociateRequest, at: int,
         pass
 
 
+@few
 @given(requests(), st.data())
-def test_a_truncated_request_never_passes_for_another_kind_of_error(sent: AssociateRequest, data: st.DataObject) -> None:
+def test_a_truncated_request_is_read_or_malformed(sent: AssociateRequest, data: st.DataObject) -> None:
     body = encode(sent)[6:]
     cut = body[: data.draw(st.integers(0, len(body) - 1))]
     try:

@@ -243,7 +243,21 @@ def test_deleting(filed: Filed) -> None:
     assert filed(Deletion(made[0].study_uid)).objects == 2
     left = ("patient", "patient_id", "study", "study_accession", "series", "instance", "instance_version", "attribute")
     assert [filed.count(t) for t in left] == [0] * 8
-    assert [row[0] for row in filed.rows("change", "kind")].count("deleted") == 4
+    assert [row[0] for row in filed.rows("change", "kind")].count("deleted") == 5
+
+
+def test_a_replayed_deletion_leaves_what_came_later(filed: Filed) -> None:
+    old = arrival(received_at=100)
+    new = arrival(content="new", received_at=300, likeness="different", size=700)
+    older = arrival(content="older", received_at=50, likeness="different")
+    untouched = arrival(1, 1, 2, received_at=300)
+    for a in (old, new, older, untouched):
+        filed(a)
+    assert filed(Deletion(old.study_uid, at=200, received_until=200)).objects == 2
+    assert filed.rows("instance", "store_key", "size") == [(new.store_key, 700), (untouched.store_key, 1000)]
+    assert filed.count("instance_version") == 0
+    assert filed.rows("series", "instances", "bytes") == [(2, 1700)]
+    assert {row[0] for row in filed.rows("removal", "store_key")} == {old.store_key, older.store_key}
 
 
 def test_what_is_deleted_can_come_again_but_its_file_does_not(filed: Filed) -> None:

@@ -1,5 +1,6 @@
 """The durable queue on both databases, with a clock of the test's own."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -131,7 +132,7 @@ def test_a_runner_retries_with_growing_pauses(queue: Queue, clock: Clock) -> Non
     while _state(queue, number)[0] != "failed":
         runner.run_once()
         clock.seconds += 1
-    pauses = [b - a for a, b in zip(tries, tries[1:], strict=False)]
+    pauses = [b - a for a, b in itertools.pairwise(tries)]
     assert pauses == [5, 10, 20]
     found = queue.state(number)
     assert found is not None

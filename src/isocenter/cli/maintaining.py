@@ -1,0 +1,121 @@
+"""Commands on an installation's own data: `token`, `index rebuild`, `store verify`, `backup`, `restore`."""
+
+import json
+from collections import Counter
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from isocenter import database
+from isocenter.archive.likeness import likeness
+from isocenter.cli.configuring import settings_of
+from isocenter.cli.ending import Exit, say
+from isocenter.cli.progress import bar
+from isocenter.config import Settings
+from isocenter.errors import ConfigurationError
+from isocenter.index import rebuild as rebuilding
+from isocenter.server import backup as backing
+from isocenter.server import startup, tokens
+from isocenter.store.verify import verify as verified
+
+
+def new_token(file: Path | None, data: Path | None) -> Exit:
+    """`token`: works at once, also in a running server."""
+    settings = settings_of(file, data)
+    startup.make_data_folder(settings)
+    if settings.http.token:
+        raise ConfigurationError("http.token: the token is set in the settings; change it there")
+    typer.echo(tokens.renew(settings.data))
+    return Exit.OK
+
+
+def rebuild(file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
+    """`index rebuild`."""
+    settings = _archive(file, data, database=url)
+    store = startup.open_store(settings)
+    with store.exclusive():
+        database.migrate(settings.database_url)
+        index = database.open(settings.database_url, pool_size=2)
+        with closing(index), bar("rebuilding") as advance:
+            assume = startup.assumptions(settings)
+            report = rebuilding.rebuild(store, index, compare=likeness, assume=assume, progress=advance)
+            startup.note_start(store, index)
+    facts = {"objects": dict(report.verdicts), "set_aside": len(report.set_aside), "journal": report.journal}
+    _tell(facts, as_json=as_json)
+    return Exit.SOME_FAILED if report.set_aside else Exit.OK
+
+
+def verify(file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+    """`store verify`: every object against its digest, and every row of the index against the store."""
+    settings = _archive(file, data)
+    store = startup.open_store(settings)
+    verdicts: Counter[str] = Counter()
+    bad: list[dict[str, str]] = []
+    with bar("verifying") as advance:
+        for number, finding in enumerate(verified(store), 1):
+            verdicts[finding.verdict] += 1
+            if finding.verdict not in ("sound", "no-digest"):
+                bad.append({"key": finding.key, "verdict": finding.verdict, "comment": finding.comment})
+            advance(number, 0)
+    for key in _missing(settings, store):
+        verdicts["missing"] += 1
+        bad.append({"key": key, "verdict": "missing", "comment": "the index names it"})
+    if as_json:
+        typer.echo(json.dumps({"objects": dict(verdicts), "bad": bad}))
+    else:
+        for one in bad:
+            say(f"{one['verdict']}: {one['key']} {one['comment']}".rstrip())
+        typer.echo(", ".join(f"{n} {verdict}" for verdict, n in sorted(verdicts.items())) or "no objects")
+    return Exit.SOME_FAILED if bad else Exit.OK
+
+
+def _missing(settings: Settings, store: Any) -> list[str]:
+    database.check_schema(settings.database_url)
+    index = database.open(settings.database_url, pool_size=1)
+    with closing(index):
+        return list(backing.missing_objects(index, store))
+
+
+def backup(
+    to: Path, file: Path | None, data: Path | None, url: str | None, *, copy: bool = False, as_json: bool
+) -> Exit:
+    """`backup`."""
+    manifest = backing.backup(_archive(file, data, database=url), to, copy=copy)
+    _tell(asdict(manifest), as_json=as_json)
+    return Exit.OK
+
+
+def restore(source: Path, file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
+    """`restore`."""
+    settings = settings_of(file, data, database=url)
+    with bar("verifying") as advance:
+        restored = backing.restore(settings, source, advance)
+    facts = {**asdict(restored), "unsound": list(restored.unsound)}
+    _tell(facts, as_json=as_json)
+    return Exit.SOME_FAILED if restored.unsound or restored.missing else Exit.OK
+
+
+def _archive(file: Path | None, data: Path | None, **given: Any) -> Settings:
+    settings = settings_of(file, data, **given)
+    if not (settings.store_root / "archive.json").exists():
+        raise ConfigurationError(f"data: there is no archive in {settings.data}")
+    return settings
+
+
+def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name.replace('_', ' ')}: {_written(value)}")
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{n} {name}" for name, n in sorted(value.items())) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

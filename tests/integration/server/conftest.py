@@ -1,0 +1,122 @@
+"""A whole server in a process of its own, as `isocenter serve` runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENCE = 60.0
+CLI = (sys.executable, "-c", "from isocenter.cli import main; main()")
+
+
+def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """The first true answer, asked for again and again with a limit."""
+    limit = time.monotonic() + patience
+    while time.monotonic() < limit:
+        if answer := what():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError("it did not come about")
+
+
+class Running:
+    """A server under test."""
+
+    def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
+        self.data = data
+        self.log = data.parent / f"{data.name}.log"
+        self._out = self.log.open("ab")
+        self.process = subprocess.Popen(
+            [*CLI, "serve", "--data", str(data), "--dicom-port", "0", "--http-port", "0", *arguments],
+            stdout=self._out,
+            stderr=self._out,
+            env={**os.environ, "ISOCENTER_FREE_SPACE_FLOOR": "1 MB", **environment},
+        )
+
+    def ready(self) -> "Running":
+        file = self.data / "run" / "ports.json"
+
+        def look() -> Any:
+            assert self.process.poll() is None, self.output()
+            if not file.exists():
+                return None
+            ports = json.loads(file.read_text())
+            return ports if ports["pid"] == self.process.pid else None  # else a killed server's
+
+        self.ports = until(look)
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['http_port']}"
+
+    @property
+    def peer(self) -> str:
+        return f"ISOCENTER@127.0.0.1:{self.ports['dicom_port']}"
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def pids(self, kind: str = "") -> list[int]:
+        """The workers, by their supervisor's log; the newest of each name."""
+        found: dict[str, int] = {}
+        for line in self.output().splitlines():
+            if '"process.started"' in line:
+                event = json.loads(line)
+                found[event["process"]] = event["pid"]
+        return [pid for name, pid in found.items() if name.startswith(kind)]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(PATIENCE)
+        self._out.close()
+        return status
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for the tests of a module."""
+    running = Running(tmp_path_factory.mktemp("server") / "data").ready()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts servers that the test may stop or kill."""
+    started: list[Running] = []
+
+    def begin(*arguments: str, data: Path | None = None, **environment: str) -> Running:
+        started.append(Running(data or tmp_path / "data", *arguments, **environment))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command of the program."""
+
+    def run(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*CLI, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env={**os.environ, **environment},
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
