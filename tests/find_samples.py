@@ -1,7 +1,9 @@
 """Small archives for the tests of searching: data sets go through the header scan, the extract and the index writer."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path as File
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -9,6 +11,8 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from databases import cluster
+from isocenter import database
 from isocenter.archive.query import Model, search
 from isocenter.archive.query_identifier import NO_LIMITS, Terms, charset_of, from_identifier
 from isocenter.database import Database
@@ -110,9 +114,9 @@ def complete(seed: int) -> Dataset:
 class Archive:
     """An index to put data sets into and to search."""
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self._writer = LocalWriter(database)
+    def __init__(self, opened: Database) -> None:
+        self.database = opened
+        self._writer = LocalWriter(opened)
         self._count = 0
 
     def add(self, *data_sets: Dataset) -> None:
@@ -167,6 +171,20 @@ class Archive:
     def close(self) -> None:
         """Stop the writer."""
         self._writer.close()
+
+
+@contextmanager
+def archive_on(dialect: str, folder: File) -> Iterator[Archive]:
+    """An empty archive for a whole module, on SQLite in `folder` or on PostgreSQL."""
+    url = f"sqlite:///{folder / 'index.db'}" if dialect == "sqlite" else cluster().create()
+    database.migrate(url)
+    opened = database.open(url)
+    made = Archive(opened)
+    try:
+        yield made
+    finally:
+        made.close()
+        opened.close()
 
 
 def wanted(level: str, returned: Iterable[str] = (), **values: Any) -> Dataset:

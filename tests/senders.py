@@ -267,6 +267,15 @@ def query(port: int, level: str, **keys: str) -> list[DataSet]:
 
 def retrieve(port: int, study: str) -> dict[str, str]:
     """C-GET of a study: SOP Instance UID and digest of the data set of each object; none may fail."""
+    last, found = try_to_retrieve(port, study)
+    assert last.status == 0, f"C-GET ended with {last.status:04X}: {last.comment}"
+    assert not last.failed
+    assert last.completed == len(found)
+    return found
+
+
+def try_to_retrieve(port: int, study: str) -> tuple[dimse.Progress, dict[str, str]]:
+    """C-GET of a study: the last response, and what came."""
     wanted: DataSet = {0x00080052: text("CS", "STUDY"), 0x0020000D: uid(study)}
     contexts = [
         dimse.ProposedContext(uids.STUDY_ROOT_GET, (uids.EXPLICIT_LE,)),
@@ -277,10 +286,7 @@ def retrieve(port: int, study: str) -> dict[str, str]:
         ("127.0.0.1", port), calling="CHECK", called=CALLED, contexts=contexts, settings=_NETWORK
     ) as association:
         *_, last = association.get(uids.STUDY_ROOT_GET, encode(wanted, uids.EXPLICIT_LE), digests.sink)
-    assert last.status == 0, f"C-GET ended with {last.status:04X}: {last.comment}"
-    assert not last.failed
-    assert last.completed == len(digests.found)
-    return digests.found
+    return last, digests.found
 
 
 def echo(port: int) -> int:
@@ -305,4 +311,5 @@ __all__ = [
     "sample",
     "send",
     "store",
+    "try_to_retrieve",
 ]

@@ -10,7 +10,9 @@ import logging
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections import defaultdict
+from itertools import accumulate
 from typing import Any
 
 _ROOT = "isocenter"
@@ -125,12 +127,12 @@ class Registry:
         """Add one observation (seconds, bytes) to a histogram of `BUCKETS`."""
         key = (name, tuple(sorted(labels.items())))
         with self._lock:
-            row = self._histograms.setdefault(key, [0.0] * (len(BUCKETS) + 2))
+            row = self._histograms.get(key)
+            if row is None:
+                row = self._histograms[key] = [0.0] * (len(BUCKETS) + 3)
+            row[bisect_left(BUCKETS, value)] += 1
             row[-2] += value
             row[-1] += 1
-            for i, bound in enumerate(BUCKETS):
-                if value <= bound:
-                    row[i] += 1
 
     def snapshot(self) -> dict[str, list[tuple[str, list[tuple[str, str]], Any]]]:
         """All values, as lists that JSON and msgpack can carry."""
@@ -138,8 +140,13 @@ class Registry:
             return {
                 "counters": [(n, list(lab), v) for (n, lab), v in self._counters.items()],
                 "gauges": [(n, list(lab), v) for (n, lab), v in self._gauges.items()],
-                "histograms": [(n, list(lab), list(v)) for (n, lab), v in self._histograms.items()],
+                "histograms": [(n, list(lab), _cumulative(v)) for (n, lab), v in self._histograms.items()],
             }
+
+
+def _cumulative(row: list[float]) -> list[float]:
+    """A histogram as it is exported: observations up to each bound of `BUCKETS`, then their sum and their number."""
+    return [*accumulate(row[: len(BUCKETS)]), *row[-2:]]
 
 
 registry = Registry()

@@ -31,6 +31,9 @@ _PREFIX = 1 << 16
 _INDEX_DEADLINE = 60.0
 """Seconds to wait for the index before the sender is told to try again."""
 
+_NO_DIGEST = "?" * 64
+"""Stands in a header for the digest, which is known once the data set is through."""
+
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
 
@@ -84,8 +87,19 @@ class Ingest:
 class Reception:
     """One object on its way in. Give it the data set with `write`, then `finish` or `abandon` it."""
 
-    __slots__ = ("_ingest", "_next_scan", "_origin", "_received_at", "_scan", "_spool", "_trouble", "sop_class",
-                 "sop_instance", "syntax")  # fmt: skip
+    __slots__ = (
+        "_blank_header",
+        "_ingest",
+        "_next_scan",
+        "_origin",
+        "_received_at",
+        "_scan",
+        "_spool",
+        "_trouble",
+        "sop_class",
+        "sop_instance",
+        "syntax",
+    )
 
     def __init__(
         self, ingest: Ingest, spool: Spool, origin: Origin, sop_class: str, sop_instance: str, syntax: str
@@ -100,7 +114,8 @@ class Reception:
         self._scan: Scan | None = None
         self._next_scan = _PREFIX
         self._trouble: MalformedDataSet | None = None
-        spool.begin(len(self._header("0" * 64)))
+        self._blank_header = self._make_header()
+        spool.begin(len(self._blank_header))
 
     def write(self, views: Sequence[memoryview | bytes]) -> None:
         """Take the next bytes of the data set; the views need to stay valid only during the call."""
@@ -147,10 +162,14 @@ class Reception:
         """The sender went away in mid-object: what was spooled never becomes an object."""
         self._spool.discard()
 
-    def _header(self, digest: str) -> bytes:
+    def _make_header(self) -> bytes:
+        """The stored file's header for the present SOP Instance UID, its digest still to be filled in."""
         origin = self._origin
-        receipt = Receipt(origin.calling, origin.called, origin.address, self._received_at, digest)
+        receipt = Receipt(origin.calling, origin.called, origin.address, self._received_at, _NO_DIGEST)
         return part10.stored_header(self.sop_class, self.sop_instance, self.syntax, receipt)
+
+    def _header(self, digest: str) -> bytes:
+        return self._blank_header.replace(_NO_DIGEST.encode(), digest.encode(), 1)
 
     def _scan_prefix(self) -> None:
         """Scan what is there, so that the work overlaps with the arrival of the rest."""
@@ -171,7 +190,7 @@ class Reception:
             store_key=spool.key,
             digest=digest,
             size=spool.size,
-            offset=len(self._header(digest)),
+            offset=len(self._blank_header),
             received_at=self._received_at,
             source_aet=origin.calling,
             issuer=origin.issuer,
@@ -218,7 +237,8 @@ class Reception:
         store = self._ingest.store
         self.sop_instance = uids.new_uid()
         copy = store.reserve(arrival.size)
-        copy.begin(len(self._header(arrival.digest)))
+        self._blank_header = self._make_header()
+        copy.begin(len(self._blank_header))
         for piece in renamed(self._spool.pread, arrival.size, self.syntax, self.sop_instance):
             copy.write([piece])
         digest = copy.finish_data()

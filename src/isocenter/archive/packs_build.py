@@ -117,7 +117,8 @@ class Builder:
 
     def block(self, batch: Sequence[Place], one: Series, root: str, *, here: bool = False) -> Block:
         """The JSON and headers of a few instances of one series; with `here` without a worker."""
-        base = f"{root}/studies/{quote(one.study_uid)}/series/{quote(one.series_uid)}/instances/"
+        study, series = quote(one.study_uid, safe=""), quote(one.series_uid, safe="")
+        base = f"{root}/studies/{study}/series/{series}/instances/"
         headers = [self._header(place, base, 0) for place in batch]
         write = self._workers.inline if here else self._workers.write
         written = write(headers)
@@ -159,7 +160,7 @@ class Builder:
         except (IsocenterError, OSError):
             log.error("packs.object_unreadable", key=place.store_key)
             data, wanted = b"", place.size
-        uri = f"{base}{quote(place.sop_uid)}/bulkdata"
+        uri = base + quote(place.sop_uid, safe="") + "/bulkdata"
         return Header(data, place.syntax, wanted >= place.size, uri, self._character_set)
 
 

@@ -23,6 +23,7 @@ from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateReque
 from isocenter.dimse.service import ServiceMap
 from isocenter.dimse.settings import DEFAULTS, Settings
 from isocenter.dimse.slabs import Slabs
+from isocenter.dimse.state import State
 from isocenter.dimse.transport import Transport, plain, secured
 from isocenter.dimse.upper_layer import UpperLayer
 
@@ -228,7 +229,7 @@ class _Connection:
         layer.accepted()
         driver = self._driver = Driver(transport, layer, settings)
         request = driver.await_control(deadline)
-        if not isinstance(request, AssociateRequest):
+        if not isinstance(request, AssociateRequest) or layer.state is not State.AWAITING_LOCAL_RESPONSE:
             log.debug("connection.ended", address=self.address, how="no association request")
             driver.linger(settings.artim, finish=True)
             return

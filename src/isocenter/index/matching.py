@@ -110,12 +110,12 @@ class Plan:
         return self._select(self._checked.columns, self._checked.tables)
 
     def rows_of(self, ids: list[int]) -> Select[Any]:
-        """The rows of these primary keys, as far as they are still there and may be seen."""
+        """The rows of these primary keys, which `keys` has just given, as far as they are there and may be seen."""
         shape = self._shape
         found = (
             select(shape.frame.id, *shape.columns)
             .select_from(shape.frame.joined(shape.tables))
-            .where(*shape.standing, shape.dialect.among(shape.frame.id, ids))
+            .where(*shape.frame.seen(), shape.dialect.among(shape.frame.id, ids))
         )
         return found.order_by(shape.frame.id) if self.query.ordered else found
 

@@ -77,7 +77,13 @@ class Frame:
         """Something in force is there, and the asker may see it."""
         if self.level is Level.PATIENT:
             return [self._patient_standing()]
-        return [self._in_force(), *self._seen()]
+        return [self._in_force(), *self.seen()]
+
+    def seen(self) -> list[ColumnElement[bool]]:
+        """The asker may see it."""
+        if self.level is Level.PATIENT and self.access is not None:
+            return [self._patient_standing()]
+        return self._granted()
 
     def _in_force(self) -> ColumnElement[bool]:
         if self.level is Level.IMAGE:
@@ -90,11 +96,11 @@ class Frame:
         return exists(
             select(tables.study.c.id)
             .join(tables.series, tables.series.c.study == tables.study.c.id)
-            .where(tables.study.c.patient == tables.patient.c.id, tables.series.c.instances > 0, *self._seen())
+            .where(tables.study.c.patient == tables.patient.c.id, tables.series.c.instances > 0, *self._granted())
             .correlate(tables.patient)
         )
 
-    def _seen(self) -> list[ColumnElement[bool]]:
+    def _granted(self) -> list[ColumnElement[bool]]:
         if self.access is None:
             return []
         return [tables.study.c.access_group.in_(sorted(self.access)) if self.access else false()]

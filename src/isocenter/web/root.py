@@ -32,12 +32,16 @@ def service_root(scope: Scope, headers: Headers, public_root: str) -> str:
 
 def study_url(root: str, study: str, series: str = "", instance: str = "") -> str:
     """The resource of a study, a series or an instance."""
-    url = f"{root}/studies/{quote(study)}"
+    url = f"{root}/studies/{_quoted(study)}"
     if series:
-        url += f"/series/{quote(series)}"
+        url += f"/series/{_quoted(series)}"
     if instance:
-        url += f"/instances/{quote(instance)}"
+        url += f"/instances/{_quoted(instance)}"
     return url
+
+
+def _quoted(uid: str) -> str:
+    return quote(uid, safe="")
 
 
 def _forwarded(headers: Headers) -> tuple[str, str, str]:

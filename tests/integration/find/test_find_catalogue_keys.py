@@ -8,15 +8,12 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from databases import postgresql_url, sqlite_url  # noqa: F401
-from find_samples import Archive, complete, level_of, path_of, put, rows_of, sample_value, taken
-from isocenter import database
+from find_samples import Archive, archive_on, complete, level_of, path_of, put, rows_of, sample_value, taken
 from isocenter.archive.query import Model
 from isocenter.declarations.query_keys import Key, Level, Place, key, resolve
 
 DATA = File(__file__).parents[3] / "docs" / "requirements" / "data"
 SEED, OTHER = 11, 12
-COUNTS = {"Studies": 1, "Series": 1, "Instances": 1}
 
 
 def rows() -> list[tuple[str, str, str, bool]]:
@@ -38,19 +35,9 @@ def rows() -> list[tuple[str, str, str, bool]]:
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
     """Two patients with a value for every key: the first with one object, the second with two of everything."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('find') / 'index.db'}"
-    else:
-        from databases import cluster
-
-        url = cluster().create()
-    database.migrate(url)
-    opened = database.open(url)
-    archive = Archive(opened)
-    archive.add(complete(SEED), *others())
-    yield archive
-    archive.close()
-    opened.close()
+    with archive_on(request.param, tmp_path_factory.mktemp("find")) as archive:
+        archive.add(complete(SEED), *others())
+        yield archive
 
 
 def others() -> list[Dataset]:

@@ -1,9 +1,11 @@
 """Pages, limits, the access filter, and what is left out."""
 
+from collections.abc import Iterator
+
 import pytest
 from sqlalchemy import update
 
-from find_samples import Archive, instance, wanted
+from find_samples import Archive, archive_on, instance, wanted
 from isocenter.archive import query as archive_query
 from isocenter.archive.query import Model, Query, count, find, primary_keys, search
 from isocenter.declarations.query_keys import Level, Path, resolve
@@ -22,16 +24,13 @@ def ids(archive: Archive, asked: Query) -> list[list[str]]:
     return [[row[1] for row in page] for page in search(archive.database, asked).pages]
 
 
-@pytest.fixture
-def many(archive: Archive) -> Archive:
-    """730 studies P0000, P0001, ... in this order, every second one with a description."""
-    archive.add(
-        *(
-            instance(PatientID=f"P{i:04d}", StudyDescription="even" if i % 2 == 0 else "", Modality="CT")
-            for i in range(730)
-        )
-    )
-    return archive
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """730 studies P0000, P0001, ..., every second one with a description."""
+    texts = ("even", "")
+    with archive_on(request.param, tmp_path_factory.mktemp("pages")) as made:
+        made.add(*(instance(PatientID=f"P{i:04d}", StudyDescription=texts[i % 2], Modality="CT") for i in range(730)))
+        yield made
 
 
 def test_pages(many: Archive) -> None:

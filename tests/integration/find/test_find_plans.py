@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from find_samples import path_in
+from find_samples import archive_on, path_in
 from isocenter import database
 from isocenter.archive.query import Query
 from isocenter.declarations.query_keys import Level
@@ -18,17 +18,9 @@ STUDIES = 4_000
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[database.Database]:
     """Enough studies that an index pays, made by SQL."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'index.db'}"
-    else:
-        from databases import cluster
-
-        url = cluster().create()
-    database.migrate(url)
-    opened = database.open(url)
-    fill(opened)
-    yield opened
-    opened.close()
+    with archive_on(request.param, tmp_path_factory.mktemp("plans")) as archive:
+        fill(archive.database)
+        yield archive.database
 
 
 def fill(opened: database.Database) -> None:

@@ -1,5 +1,7 @@
 """multipart/related bodies in whatever pieces they come."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def read(body: bytes, boundary: str = "XX", cuts: list[int] | None = None) -> li
     content = b""
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts or ()), len(body)]
     events = []
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         events += [bytes(e) if isinstance(e, memoryview) else e for e in parser.feed(body[start:stop])]
     events += list(parser.finish())
     for event in events:

@@ -36,4 +36,4 @@ def test_what_is_no_host_is_not_repeated(host: str) -> None:
 
 
 def test_uids_are_quoted() -> None:
-    assert study_url("R", "1/2?", "3#", "4") == "R/studies/1/2%3F/series/3%23/instances/4".replace("1/2", "1/2")
+    assert study_url("R", "1/2?", "3#", "4") == "R/studies/1%2F2%3F/series/3%23/instances/4"
