@@ -38,15 +38,17 @@ lint: install            ## ruff, mypy strict, import-linter
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/settings_page.py --check
 
 bench: install peers     ## The figures, each beside its peer in the same run (bench/README.md)
-	$(BIN)/python -m bench $(ARGS)
+	@for figure in $(or $(FIGURES),bench/figure_*.py); do $(BIN)/python $$figure $(ARGS) || exit 1; done
 
 fuzz: install            ## Longer runs of the fuzz targets (SECONDS_EACH=60)
-	FUZZ_SECONDS=$(or $(SECONDS_EACH),60) $(BIN)/python -m pytest tests -q -m fuzz $(ARGS)
+	@for target in tests/fuzz/fuzz_*.py; do \
+	    echo "$$target"; $(BIN)/python $$target $(or $(SECONDS_EACH),60) || exit 1; done
 
 soak: install            ## Ten thousand associations and more: memory flat, service up
-	$(BIN)/python -m pytest tests/faults -q -m soak $(ARGS)
+	$(BIN)/python -m pytest tests -q -m soak --timeout 7200 $(ARGS)
 
 docs: install            ## What is generated of the documentation
 	$(BIN)/python tools/settings_page.py

@@ -163,9 +163,7 @@ def _play(
         failures.append(failure)
 
 
-def accepting(
-    then: Callable[[ScriptedPeer], None], *, user: UserInformation = PLAIN
-) -> Callable[[ScriptedPeer], None]:
+def accepting(then: Callable[[ScriptedPeer], None], *, user: UserInformation = PLAIN) -> Callable[[ScriptedPeer], None]:
     """A script that accepts the association, plays `then`, and answers a release."""
 
     def script(peer: ScriptedPeer) -> None:
@@ -180,4 +178,3 @@ def accepting(
 def chunks(value: bytes, n: int) -> Iterable[bytes]:
     """`value` in pieces of `n`."""
     return (value[at : at + n] for at in range(0, len(value), n))
-

@@ -64,15 +64,18 @@ class Server:
         data: Path,
         *,
         settings: Mapping[str, object] = {},
+        unset: tuple[str, ...] = (),
         preload: Mapping[str, str] = {},
         wrapper: tuple[str, ...] = (),
     ) -> None:
-        """`settings` as `config` names them, `__` between table and key. `preload`: variables set as they are.
-        `wrapper`: a command that runs the program, such as strace."""
+        """`settings` as `config` names them, `__` between table and key; `unset` are those that a file gives.
+        `preload`: variables set as they are. `wrapper`: a command that runs the program, such as strace."""
         self.data = data
         self.log_path = data.with_name(f"{data.name}.log")
         self.dicom_port = self.http_port = 0
-        self._settings = {"dicom_port": 0, "http_port": 0, "free_space_floor": 0, **settings}
+        self._settings: dict[str, object] = {"dicom_port": 0, "http_port": 0, "free_space_floor": 0, **settings}
+        for name in unset:
+            del self._settings[name]
         self._preload = dict(preload)
         self._wrapper = wrapper
         self._process: subprocess.Popen[bytes] | None = None
@@ -113,7 +116,6 @@ class Server:
         assert not self._ended(), f"the server ended at its start:\n{self.log()[-3000:]}"
         facts = json.loads((self.data / "run" / "ports.json").read_text())
         self.dicom_port, self.http_port = int(facts["dicom_port"]), int(facts["http_port"])
-        until(lambda: self.get("/health/ready")[0] == 200, told="/health/ready")
         return self
 
     def stop(self) -> int:
@@ -124,12 +126,15 @@ class Server:
         self._process = None
         return status
 
-    def reload(self, **settings: object) -> None:
-        """Not for environment variables, which a running process keeps: needs a configuration file."""
-        self._settings |= settings
+    def reload(self) -> None:
+        """Have it read its configuration file again, and wait until only new workers serve."""
+        old = [process.pid for process in self.supervisor().children()]
+        lasting = set(self.pids("index"))
         before = len(list(self.events("settings.reloaded")))
         self._signal_supervisor(signal.SIGHUP)
         until(lambda: len(list(self.events("settings.reloaded"))) > before, told="settings.reloaded")
+        ending = set(old) - lasting
+        until(lambda: not ending & {process.pid for process in self.supervisor().children()}, told="old workers end")
 
     def kill(self) -> None:
         """SIGKILL of all processes at once, if it runs."""

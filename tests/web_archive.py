@@ -73,6 +73,17 @@ def served(archive: Archive) -> Iterator[httpx.Client]:
         listener.close()
 
 
+@contextmanager
+def opened_archive(folder: Path, **settings: Any) -> Iterator[tuple[httpx.Client, Archive]]:
+    """An archive of its own in `folder`, with its door."""
+    archive = Archive(folder, **settings)
+    try:
+        with served(archive) as client:
+            yield client, archive
+    finally:
+        archive.close()
+
+
 def image(number: int = 1, *, study: str = "", series: str = "", syntax: str = ExplicitVRLittleEndian,
           **values: Any) -> Dataset:  # fmt: skip
     """A small CT image of a study and series that are made of the given names."""

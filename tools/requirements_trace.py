@@ -1,7 +1,7 @@
 """The matrix of requirement ids, the tests that prove them and how these ended: `docs/requirements/trace.md`.
 
 python tools/requirements_trace.py [pytest arguments]     run the tests, write the matrix
-python tools/requirements_trace.py --check                collect only: every id that a test names must be in the catalogue
+python tools/requirements_trace.py --check                collect only: a test may name only ids of the catalogue
 """
 
 import re

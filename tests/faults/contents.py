@@ -1,7 +1,5 @@
 """What a server must hold after a fault: everything that it acknowledged, byte for byte, and nothing in halves."""
 
-from collections import defaultdict
-
 from isocenter.dicom.dataset import int_of, string_of
 from senders import Book, query, retrieve
 from servers import Server
@@ -45,8 +43,6 @@ def check(server: Server, book: Book) -> int:
 
 
 def _lost(book: Book, everything: set[str]) -> str:
-    lost = book.acknowledged - everything
-    by_series: defaultdict[str, list[str]] = defaultdict(list)
-    for instance in lost:
-        by_series[book.sent[instance][1]].append(instance.rpartition(".")[2])
-    return f"{len(lost)} of {len(book.acknowledged)} acknowledged objects are lost: {dict(by_series)}"
+    lost = sorted(book.acknowledged - everything)
+    some = ", ".join(lost[:5])
+    return f"{len(lost)} of {len(book.acknowledged)} acknowledged objects are lost: {some} ..."

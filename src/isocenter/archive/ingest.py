@@ -3,9 +3,11 @@
     receive -> spool (hashed on the way) -> header scan -> checks -> file synced -> index commit -> answer
 
 `Reception.finish` returns only when object and index are durable. Nothing is deleted here: what can't be stored is set
-aside with its reason, and a redundant copy is left to the removal job.
+aside with its reason, a redundant copy is left to the removal job, and a complete object of which it isn't known
+whether the index has it stays offered to recovery.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,11 +30,15 @@ log = telemetry.logger("archive.ingest")
 
 _PREFIX = 1 << 16
 """Bytes of a data set that nearly always hold its whole header; scanned while the rest is still arriving."""
+_LONGEST_PREFIX = 1 << 20
+"""A header that goes on beyond this is scanned at the end, in pieces."""
 _INDEX_DEADLINE = 60.0
 """Seconds to wait for the index before the sender is told to try again."""
-
-_NO_DIGEST = "?" * 64
-"""Stands in a header for the digest, which is known once the data set is through."""
+_LONGEST_UID = 256
+"""Characters of a UID that are looked at; none of a data set may be longer (`index.extract`)."""
+_NO_DIGEST = "0" * 64
+_UNTOLD = frozenset({DuplicatePolicy.KEEP_FIRST, DuplicatePolicy.NEW_UID})
+"""Policies that leave no trace in the receipt, since a rebuilt index needs none to come to the same verdicts."""
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
@@ -53,7 +59,7 @@ class Origin:
 
 
 class Stored(NamedTuple):
-    """What was stored, as the index filed it."""
+    """What was stored, as the index filed it. `sop_uid` is another than was sent under the policy `new-uid`."""
 
     verdict: str
     study_uid: str
@@ -85,21 +91,10 @@ class Ingest:
 
 
 class Reception:
-    """One object on its way in. Give it the data set with `write`, then `finish` or `abandon` it."""
+    """One object on its way in. Give it the data set with `write`, then `finish`, `refuse` or `abandon` it."""
 
-    __slots__ = (
-        "_blank_header",
-        "_ingest",
-        "_next_scan",
-        "_origin",
-        "_received_at",
-        "_scan",
-        "_spool",
-        "_trouble",
-        "sop_class",
-        "sop_instance",
-        "syntax",
-    )
+    __slots__ = ("_header_size", "_ingest", "_next_scan", "_origin", "_received_at", "_scan", "_spool", "sop_class",
+                 "sop_instance", "syntax")  # fmt: skip
 
     def __init__(
         self, ingest: Ingest, spool: Spool, origin: Origin, sop_class: str, sop_instance: str, syntax: str
@@ -107,90 +102,114 @@ class Reception:
         self._ingest = ingest
         self._spool = spool
         self._origin = origin
-        self.sop_class = sop_class
-        self.sop_instance = sop_instance
+        self.sop_class = sop_class.strip("\0 ")[:_LONGEST_UID]
+        self.sop_instance = sop_instance.strip("\0 ")[:_LONGEST_UID]
         self.syntax = syntax
         self._received_at = ingest.clock()
         self._scan: Scan | None = None
         self._next_scan = _PREFIX
-        self._trouble: MalformedDataSet | None = None
-        self._blank_header = self._make_header()
-        spool.begin(len(self._blank_header))
+        self._header_size = len(self._header(_NO_DIGEST))
+        spool.begin(self._header_size)
 
     def write(self, views: Sequence[memoryview | bytes]) -> None:
-        """Take the next bytes of the data set; the views need to stay valid only during the call."""
+        """Take the next bytes of the data set; the views need to stay valid only during the call.
+
+        Raises Retriable where they can't be written; `abandon` the reception then.
+        """
         spool = self._spool
         spool.write(views)
-        if self._scan is None and self._trouble is None and spool.size >= self._next_scan:
+        while spool.size >= self._next_scan:
             self._scan_prefix()
 
     def finish(self) -> Stored:
         """Make the object durable and file it. The data set must be whole.
 
-        Raises Refused (the object lies in the exceptions area) or Retriable (nothing was kept that a second try
-        would collide with).
+        Raises Refused (the object lies in the exceptions area, or is a duplicate that the AE doesn't take) or Retriable
+        (a second try does no harm, whatever became of the first).
         """
         started = time.perf_counter()
         digest = self._spool.finish_data()
-        try:
-            arrival = self._arrival(digest)
-        except Refused as refusal:
-            self._set_aside(self._spool, digest, refusal)
-            raise
+        arrival = self._arrival(digest)
         self._spool.commit(self._header(digest))
-        outcome = self._file(arrival)
-        if outcome.verdict == Verdict.DIFFERS:
-            arrival = self._compared(arrival, outcome)
-            outcome = self._file(arrival)
-        self._spool.settle()
-        telemetry.count("isocenter_stored_total", verdict=str(outcome.verdict))
-        telemetry.count("isocenter_stored_bytes_total", arrival.size)
+        try:
+            stored = self._filed(arrival)
+        except Refused as refusal:
+            # the index has no row of it and won't have one
+            self._set_aside(digest, refusal, committed=True)
+            raise
+        telemetry.count("isocenter_stored_total", verdict=stored.verdict)
+        telemetry.count("isocenter_stored_bytes_total", stored.size)
         telemetry.observe("isocenter_store_seconds", time.perf_counter() - started)
-        if outcome.verdict == Verdict.REJECTED:
+        if stored.verdict == Verdict.REJECTED:
             raise Refused(Reason.DUPLICATE_SOP_INSTANCE, "an object with this SOP Instance UID is kept already")
-        return Stored(
-            outcome.verdict, arrival.study_uid, arrival.series_uid, arrival.sop_uid, arrival.store_key, arrival.size
-        )
+        return stored
 
     def refuse(self, reason: Reason, comment: str) -> NoReturn:
         """Set the whole object aside for a reason that only its sender's protocol knows, and raise Refused."""
         refusal = Refused(reason, comment)
-        self._set_aside(self._spool, self._spool.finish_data(), refusal)
+        self._set_aside(self._spool.finish_data(), refusal)
         raise refusal
 
     def abandon(self) -> None:
         """The sender went away in mid-object: what was spooled never becomes an object."""
         self._spool.discard()
 
-    def _make_header(self) -> bytes:
-        """The stored file's header for the present SOP Instance UID, its digest still to be filled in."""
-        origin = self._origin
-        receipt = Receipt(origin.calling, origin.called, origin.address, self._received_at, _NO_DIGEST)
-        return part10.stored_header(self.sop_class, self.sop_instance, self.syntax, receipt)
-
-    def _header(self, digest: str) -> bytes:
-        return self._blank_header.replace(_NO_DIGEST.encode(), digest.encode(), 1)
+    # --- understanding
 
     def _scan_prefix(self) -> None:
-        """Scan what is there, so that the work overlaps with the arrival of the rest."""
-        spool = self._spool
+        """Scan what is there, so that the work overlaps with the arrival of the rest. What fails here fails again in
+        `finish`, which says so."""
+        length, self._next_scan = self._next_scan, sys.maxsize
         try:
-            self._scan = scan(spool.pread(spool.size, 0), self.syntax, extract.INDEXED, whole=False)
+            self._scan = scan(self._spool.pread(length, 0), self.syntax, extract.INDEXED, whole=False)
         except NeedMore:
-            self._next_scan = spool.size * 8
-        except MalformedDataSet as trouble:
-            self._trouble = trouble
+            if length < _LONGEST_PREFIX:
+                self._next_scan = length * 4
+        except MalformedDataSet:
+            return
 
     def _arrival(self, digest: str) -> Arrival:
+        """What the index is told. Raises Refused once the object is set aside, Retriable once it is discarded."""
+        try:
+            found = self._scanned()
+            self._check(found)
+            return self._extracted(found, digest)
+        except Refused as refusal:
+            self._set_aside(digest, refusal)
+            raise
+        except Retriable:
+            self._spool.discard()
+            raise
+        except Exception as fault:
+            # bytes that nobody had thought of: whoever mends this will want to see them
+            log.error("object.unexpected", exc_info=True, calling=self._origin.calling)
+            failure = Refused(Reason.PROCESSING_FAILURE, "an unexpected error of the archive")
+            self._set_aside(digest, failure)
+            raise failure from fault
+
+    def _scanned(self) -> Scan:
+        if self._scan is None:
+            spool = self._spool
+            self._scan = scan_file(spool.pread, spool.size, self.syntax, extract.INDEXED)
+        return self._scan
+
+    def _check(self, found: Scan) -> None:
+        """The data set's identity against the command's (I-STORE-ST-04, I-STORE-ST-06)."""
+        if _uid(found, _SOP_CLASS) != self.sop_class:
+            raise Refused(Reason.SOP_CLASS_MISMATCH, "SOP Class UID of the data set differs from the command's")
+        if _uid(found, _SOP_INSTANCE) != self.sop_instance:
+            raise Refused(Reason.SOP_INSTANCE_MISMATCH, "SOP Instance UID of the data set differs from the command's")
+        if not _uid(found, _STUDY) or not _uid(found, _SERIES):
+            raise Refused(Reason.CANNOT_UNDERSTAND, "Study or Series Instance UID is missing")
+
+    def _extracted(self, found: Scan, digest: str) -> Arrival:
         spool, origin = self._spool, self._origin
-        found = self._scanned()
-        self._check(found)
         return extract.arrival(
             found,
             store_key=spool.key,
             digest=digest,
             size=spool.size,
-            offset=len(self._blank_header),
+            offset=self._header_size,
             received_at=self._received_at,
             source_aet=origin.calling,
             issuer=origin.issuer,
@@ -199,71 +218,72 @@ class Reception:
             read=spool.pread,
         )
 
-    def _scanned(self) -> Scan:
-        if self._trouble is not None:
-            raise self._trouble
-        if self._scan is None:
-            spool = self._spool
-            self._scan = scan_file(spool.pread, spool.size, self.syntax, extract.INDEXED)
-        return self._scan
+    def _header(self, digest: str) -> bytes:
+        origin = self._origin
+        policy = "" if origin.policy in _UNTOLD else str(origin.policy)
+        receipt = Receipt(origin.calling, origin.called, origin.address, self._received_at, digest, policy)
+        return part10.stored_header(self.sop_class, self.sop_instance, self.syntax, receipt)
 
-    def _check(self, found: Scan) -> None:
-        """The data set's identity against the command's (I-STORE-ST-04, I-STORE-ST-06)."""
-        sop_class, sop_instance = (_uid(found, tag) for tag in (_SOP_CLASS, _SOP_INSTANCE))
-        if sop_class != self.sop_class.strip("\0 "):
-            raise Refused(Reason.SOP_CLASS_MISMATCH, "SOP Class UID of the data set differs from the command's")
-        if sop_instance != self.sop_instance.strip("\0 "):
-            raise Refused(Reason.SOP_INSTANCE_MISMATCH, "SOP Instance UID of the data set differs from the command's")
-        if not _uid(found, _STUDY) or not _uid(found, _SERIES):
-            raise Refused(Reason.CANNOT_UNDERSTAND, "Study or Series Instance UID is missing")
+    # --- filing
 
-    def _file(self, arrival: Arrival) -> Outcome:
+    def _filed(self, arrival: Arrival) -> Stored:
+        """File the committed object. Settled where the index knows what became of it."""
+        outcome = self._submit(arrival)
+        if outcome.verdict == Verdict.DIFFERS and arrival.policy == DuplicatePolicy.NEW_UID:
+            renamed_copy = self._renamed(arrival)
+            if renamed_copy is not None:
+                return renamed_copy
+            arrival = arrival._replace(policy=DuplicatePolicy.KEEP_FIRST)
+        if outcome.verdict == Verdict.DIFFERS:
+            found = likeness(self._ingest.store, self._scanned(), arrival, outcome.existing_key)
+            outcome = self._submit(arrival._replace(likeness=found))
+        self._spool.settle()
+        verdict, key = str(outcome.verdict), arrival.store_key
+        return Stored(verdict, arrival.study_uid, arrival.series_uid, arrival.sop_uid, key, arrival.size)
+
+    def _submit(self, record: Arrival | ExceptionNote) -> Outcome:
         try:
-            outcome = self._ingest.writer.submit(arrival).result(_INDEX_DEADLINE)
+            return self._ingest.writer.submit(record).result(_INDEX_DEADLINE)
         except TimeoutError as late:
             raise Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer") from late
-        assert isinstance(outcome, Outcome)
-        return outcome
 
-    def _compared(self, arrival: Arrival, outcome: Outcome) -> Arrival:
-        """The same arrival with what a look at both objects tells, or a copy of it under a UID of its own."""
-        if arrival.policy == DuplicatePolicy.NEW_UID:
-            return self._renamed(arrival)
-        found = likeness(self._ingest.store, self._scanned(), arrival, outcome.existing_key)
-        return arrival._replace(likeness=found)
+    def _renamed(self, arrival: Arrival) -> Stored | None:
+        """Policy `new-uid` (X-QR-44): file a copy under a new SOP Instance UID; the original goes to the exceptions
+        area. None where the object can't be renamed."""
+        fresh = uids.new_uid()
+        copy = self._ingest.receive(self._origin, self.sop_class, fresh, self.syntax)
+        try:
+            for piece in renamed(self._spool.pread, arrival.size, self.syntax, fresh):
+                copy.write([piece])
+        except IsocenterError as failure:
+            copy.abandon()
+            if isinstance(failure, Refused):
+                return None
+            raise
+        stored = copy.finish()
+        reason = Refused(Reason.DUPLICATE_SOP_INSTANCE, "kept under a new SOP Instance UID")
+        self._set_aside(arrival.digest, reason, committed=True)
+        return stored
 
-    def _renamed(self, arrival: Arrival) -> Arrival:
-        """Policy `new-uid` (X-QR-44): a copy under a new SOP Instance UID; the original goes to the exceptions area."""
-        store = self._ingest.store
-        self.sop_instance = uids.new_uid()
-        copy = store.reserve(arrival.size)
-        self._blank_header = self._make_header()
-        copy.begin(len(self._blank_header))
-        for piece in renamed(self._spool.pread, arrival.size, self.syntax, self.sop_instance):
-            copy.write([piece])
-        digest = copy.finish_data()
-        copy.commit(self._header(digest))
-        original, self._spool = self._spool, copy
-        self._scan = None
-        fresh = self._arrival(digest)
-        self._set_aside(
-            original.key, arrival.digest, Refused(Reason.DUPLICATE_SOP_INSTANCE, "kept under a new SOP Instance UID")
-        )
-        return fresh
-
-    def _set_aside(self, what: Spool | str, digest: str, refusal: IsocenterError) -> None:
-        """Keep the refused object, with its reason, where an administrator finds it (I-STORE-02)."""
-        origin = self._origin
-        facts = {"comment": refusal.comment, "calling": origin.calling, "called": origin.called, "syntax": self.syntax}
-        header = b"" if isinstance(what, str) else self._header(digest)
-        key = self._ingest.store.set_aside(what, refusal.reason, header=header, facts=facts)
-        note = ExceptionNote(
-            key, refusal.reason, refusal.comment, self.sop_class, self.sop_instance, self.syntax,
-            origin.calling, origin.called, origin.address, self._received_at,
-        )  # fmt: skip
+    def _set_aside(self, digest: str, refusal: IsocenterError, *, committed: bool = False) -> None:
+        """Keep the refused object, if possible, with its reason, where an administrator finds it (I-STORE-02, -20)."""
+        origin, spool, store = self._origin, self._spool, self._ingest.store
+        facts = {
+            "comment": refusal.comment, "sop_class": self.sop_class, "sop_uid": self.sop_instance,
+            "syntax": self.syntax, "calling": origin.calling, "called": origin.called, "address": origin.address,
+        }  # fmt: skip
         telemetry.count("isocenter_refused_total", reason=refusal.reason)
-        log.warning("object.set_aside", key=key, reason=refusal.reason, calling=origin.calling)
-        self._ingest.writer.submit(note).result(_INDEX_DEADLINE)
+        try:
+            if committed:
+                key = store.set_aside(spool.key, refusal.reason, facts=facts)
+                spool.settle()
+            else:
+                key = store.set_aside(spool, refusal.reason, header=self._header(digest), facts=facts)
+            self._submit(ExceptionNote(key, refusal.reason, received_at=self._received_at, **facts))
+            log.warning("object.set_aside", key=key, reason=refusal.reason, calling=origin.calling)
+        except IsocenterError as failure:
+            spool.discard()
+            log.error("object.not_set_aside", reason=refusal.reason, because=failure.reason, calling=origin.calling)
 
 
 def _uid(found: Scan, tag: int) -> str:

@@ -1,19 +1,22 @@
 """Do two objects of one SOP Instance UID show the same? (DESIGN.md section 4, duplicates)
 
 Asked only when their data sets differ, so it may read both. Pixel data are compared as stored: two encodings of the
-same native pixels compare equal only if their bytes do, and whatever is in doubt counts as different, which flags it.
+same native pixels compare equal only if their bytes do. Objects without pixels are the same if one is the other in
+another native transfer syntax. Whatever is in doubt counts as different, which flags it.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from isocenter.dicom import convert
 from isocenter.dicom.part10 import read_header
 from isocenter.dicom.scan import PixelData, Scan, scan_file
-from isocenter.dicom.uids import transfer_syntax
+from isocenter.dicom.uids import EXPLICIT_LE, transfer_syntax
 from isocenter.errors import IsocenterError
 from isocenter.index import extract
 from isocenter.index.records import Arrival, Likeness
-from isocenter.store.api import Store
+from isocenter.store.api import Store, StoredObject
+from isocenter.store.verify import data_offset
 
 _SLICE = 1 << 20
 Read = Callable[[int, int], bytes]
@@ -23,33 +26,45 @@ Read = Callable[[int, int], bytes]
 def likeness(store: Store, found: Scan, arrival: Arrival, existing_key: str) -> Likeness:
     """Compare an arrival, whose header scan is `found`, with the stored object `existing_key`."""
     try:
-        ours = _digest_of(store, arrival.store_key, arrival.syntax, found)
-        theirs = _digest_of(store, existing_key, "", None)
+        with store.open(arrival.store_key) as one, store.open(existing_key) as other:
+            ours, theirs = _digest_of(one, found), _digest_of(other)
     except (IsocenterError, OSError):
         return Likeness.DIFFERENT
     return Likeness.SAME_PIXELS if ours and ours == theirs else Likeness.DIFFERENT
 
 
-def _digest_of(store: Store, key: str, syntax: str, found: Scan | None) -> str:
-    """A digest of the pixel data of a stored object, '' where it has none."""
-    with store.open(key) as stored:
-        header = read_header(stored.pread(1 << 16, 0))
-        size = stored.size - header.offset
+def _digest_of(stored: StoredObject, found: Scan | None = None) -> str:
+    """A digest of what a stored object shows, '' where that can't be told."""
+    offset = data_offset(stored)
+    syntax = read_header(stored.pread(offset, 0)).syntax
+    size = stored.size - offset
 
-        def read(n: int, at: int) -> bytes:
-            return stored.pread(n, header.offset + at)
+    def read(n: int, at: int) -> bytes:
+        return stored.pread(n, offset + at)
 
-        found = found or scan_file(read, size, syntax or header.syntax, extract.INDEXED)
-        if found.pixel is None or transfer_syntax(header.syntax).deflated:
-            return ""
-        return _digest(read, size, found.pixel, header.syntax)
+    found = found or scan_file(read, size, syntax, extract.INDEXED)
+    if found.pixel is None:
+        return _digest_of_all(read, size, syntax)
+    if transfer_syntax(syntax).deflated or found.pixel.length == 0:
+        return ""
+    return _digest_of_pixels(read, size, found.pixel, syntax)
 
 
-def _digest(read: Read, size: int, pixel: PixelData, syntax: str) -> str:
+def _digest_of_all(read: Read, size: int, syntax: str) -> str:
+    if not convert.can_convert(syntax, EXPLICIT_LE):
+        return ""
+    return _digest("all", convert.convert(lambda at, n: read(n, at), size, syntax, EXPLICIT_LE))
+
+
+def _digest_of_pixels(read: Read, size: int, pixel: PixelData, syntax: str) -> str:
     facts = transfer_syntax(syntax)
     kind = syntax if facts.encapsulated else "little" if facts.little else "big"
-    digest = hashlib.sha256(kind.encode())
     end = size if pixel.length < 0 else pixel.offset + pixel.length
-    for at in range(pixel.offset, end, _SLICE):
-        digest.update(read(min(_SLICE, end - at), at))
+    return _digest(kind, (read(min(_SLICE, end - at), at) for at in range(pixel.offset, end, _SLICE)))
+
+
+def _digest(kind: str, pieces: Iterable[bytes]) -> str:
+    digest = hashlib.sha256(kind.encode())
+    for piece in pieces:
+        digest.update(piece)
     return digest.hexdigest()

@@ -22,7 +22,7 @@ from isocenter.archive.packs_gzip import Segment, deflated
 from isocenter.archive.packs_workers import Workers
 from isocenter.archive.retrieve import Located, Series, series_by_id
 from isocenter.database import Database
-from isocenter.errors import IsocenterError
+from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.store.api import Store
 
 log = telemetry.logger("archive.packs")
@@ -122,7 +122,10 @@ class Packs:
         return self._builder.block([place], one, root, here=True).json
 
     def make(self, series_id: int, root: str) -> bool:
-        """Make the pack of a settled series and keep it in the store, unless it is there. False: no such series."""
+        """Make the pack of a settled series and keep it in the store, unless it is there. False: no such series.
+
+        Raises Retriable where an object can't be read.
+        """
         one = series_by_id(self._database, series_id)
         if one is None:
             return False
@@ -130,15 +133,26 @@ class Packs:
         if found is not None:
             found.close()
             return True
-        packs_file.put(self._store, one, root, self._builder.blocks(one, root))
+        packs_file.put(self._store, one, root, self._whole(one, root))
         telemetry.count("isocenter_packs_made_total")
         return True
+
+    def _whole(self, one: Series, root: str) -> Iterator[Block]:
+        for block in self._builder.blocks(one, root):
+            if not block.whole:
+                raise Retriable(Reason.UNABLE_TO_PROCESS, "an object of the series can't be read")
+            yield block
 
     def warm(self) -> None:
         """Start the workers in the background, once: whoever searches now will soon ask for metadata."""
         if not self._warmed:
             self._warmed = True
             self._later.submit(self._workers.warm)
+
+    def forget(self) -> None:
+        """Let go of what is held in memory."""
+        with self._lock:
+            self._forget(list(self._cached))
 
     def wait(self) -> None:
         """Until all that is to be kept is in the store."""
@@ -272,7 +286,7 @@ class _Made:
             else:
                 blocks.clear()  # the pack job will make it, block after block
             yield block.json
-        if size > self._packs.most:
+        if size > self._packs.most or not all(block.whole for block in blocks):
             return
         pieces = [piece for block in blocks for piece in (b",", block.json)][1:]
         self._packs.remember(self._one, self._root, _Entry(pieces, blocks))

@@ -132,6 +132,7 @@ class Builder:
             b",".join(objects),
             tuple((place.sop_uid, place.syntax) for place in batch),
             tuple(header.data[: answer.end] for header, answer in zip(headers, written, strict=True)),
+            all(header.data for header in headers),
         )
 
     def close(self) -> None:

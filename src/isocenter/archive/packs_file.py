@@ -32,6 +32,8 @@ class Block(NamedTuple):
     names: tuple[tuple[str, str], ...]
     """(SOP Instance UID, Transfer Syntax UID) of each."""
     headers: tuple[bytes, ...]
+    whole: bool = True
+    """All objects could be read; otherwise the block is good for one answer only."""
 
 
 class _Batch(msgspec.Struct, array_like=True):

@@ -50,6 +50,8 @@ Cache = dict[bytes, str]
 def write(header: Header, cache: Cache | None = None) -> Written:
     """One header as a DICOM JSON object."""
     data, syntax = header.data, header.syntax
+    if not data:
+        return Written(b"")
     try:
         if transfer_syntax(syntax).deflated:
             if not header.whole:

@@ -31,16 +31,22 @@ class ResponseLimits(Frozen, frozen=True, kw_only=True):
     """How many matches a query may have at each level before it is refused; 0 means no limit (M-FIND-06, M-MOVE-06)."""
 
     patient: Whole = 0
+    """At patient level."""
     study: Whole = 0
+    """At study level."""
     series: Whole = 0
+    """At series level."""
     image: Whole = 0
+    """At image level."""
 
 
 class HostedAE(Frozen, frozen=True, kw_only=True):
     """An Application Entity that this installation hosts: a door to the archive with a title and habits of its own."""
 
     title: Title = "ISOCENTER"
+    """What peers call."""
     role: Literal["archive"] = "archive"
+    """What it does."""
     preset: Literal["default", "archive", "marie"] = "default"
     """Whose statuses and order of transfer syntaxes it follows (`declarations.statuses`, `.transfer_syntaxes`)."""
     storage: Literal["any", "declared", "none"] = "any"
@@ -52,6 +58,7 @@ class HostedAE(Frozen, frozen=True, kw_only=True):
     syntax_choice: Literal["", "acceptor", "proposer"] = ""
     """Whose order decides among the proposed transfer syntaxes (I-CTX-02, M-ASSOC-09); empty: as `preset` has it."""
     duplicates: Literal["keep-first", "keep-first-supplement", "replace", "new-uid", "reject"] = "keep-first"
+    """What becomes of another object with a SOP Instance UID that is known already; nothing is ever deleted for it."""
     responses: ResponseLimits = ResponseLimits()
     case_sensitive: bool = False
     """Person names and other folded texts match with their case (M-FIND-04)."""
@@ -62,6 +69,7 @@ class HostedAE(Frozen, frozen=True, kw_only=True):
     unknown_destination: Literal["refuse", "requestor"] = "refuse"
     """A C-MOVE to a title that no peer has: A801, or try the requestor's own address (I-ASSOC-02)."""
     unknown_destination_port: Port = 104
+    """The port of that address."""
     relational: bool = True
     """Relational queries and retrievals are granted where they are asked for (I-CTX-07)."""
     known_peers: bool | None = None
@@ -74,9 +82,11 @@ class Peer(Frozen, frozen=True, kw_only=True):
     """A remote Application Entity: who may call, and where C-MOVE and the command line may send."""
 
     title: Title
+    """What it calls itself, and is called by."""
     host: str = ""
     """Name or address. Where it is given, a caller with this title must come from there (M-SEC-05)."""
     port: Port = 104
+    """Where it accepts associations."""
     addresses: tuple[str, ...] = ()
     """Further addresses or networks (`10.1.0.0/16`) that the title may call from."""
     allow: tuple[Permission, ...] = PERMISSIONS
@@ -126,6 +136,7 @@ class Processes(Frozen, frozen=True, kw_only=True):
     """How many processes of each kind, and how they end."""
 
     dicom: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    """Processes that accept associations."""
     drain: Seconds = 30.0
     """On SIGTERM and after a reload, associations and requests may run on for this long."""
     restart_delay: Seconds = 0.5
@@ -157,7 +168,9 @@ class Settings(Frozen, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     """The address that both ports listen on."""
     dicom_port: Port = 11112
+    """Where associations are accepted; 0: any free port, told at the start."""
     http_port: Port = 8042
+    """Where HTTP is served; 0: any free port."""
     database: Secret = ""
     """URL of the index; empty: SQLite in the data folder."""
     durability: Literal["power", "process"] = "power"
@@ -169,6 +182,7 @@ class Settings(Frozen, frozen=True, kw_only=True):
     insecure: bool = False
     """Beyond loopback, leave HTTP and DICOM open. A banner says so."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """What the log holds; it goes to standard error, a JSON object a line, without patient data."""
     aes: tuple[HostedAE, ...] = msgspec.field(default=(HostedAE(),), name="ae")
     peers: tuple[Peer, ...] = msgspec.field(default=(), name="peer")
     limits: Limits = Limits()

@@ -19,8 +19,9 @@ from isocenter.errors import ConfigurationError
 
 PREFIX = "ISOCENTER_"
 FILE_NAME = "isocenter.toml"
-NOT_SETTINGS = frozenset({"CONFIG"})
-"""Variables of ours that are no setting: `ISOCENTER_CONFIG` names the file. Those with TEST_ are the tests'."""
+NOT_SETTINGS = frozenset({"BENCH", "CONFIG"})
+"""Variables of ours that are no setting: `ISOCENTER_CONFIG` names the file, `ISOCENTER_BENCH` a folder of bench/.
+Those with TEST_ are the tests'."""
 
 
 @dataclass

@@ -69,6 +69,8 @@ class Receipt(NamedTuple):
     address: str
     received_at: int
     digest: str
+    policy: str = ""
+    """What the receiving AE did with duplicates, where that was not to keep the first."""
 
 
 class FileHeader(NamedTuple):
@@ -143,6 +145,8 @@ def stored_header(sop_class: str, sop_instance: str, syntax: str, receipt: Recei
         "sending_aet": receipt.sending_aet,
         "receiving_aet": receipt.receiving_aet,
     }
+    if receipt.policy:
+        facts["policy"] = receipt.policy
     private = json.dumps(facts, separators=(",", ":")).encode("ascii")
     return file_header(
         sop_class,
@@ -168,6 +172,7 @@ def read_receipt(header: FileHeader) -> Receipt | None:
             str(read["address"]),
             int(read["received_at"]),
             str(read["digest"]).strip(),
+            str(read.get("policy", "")),
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -3,7 +3,8 @@
 import socket
 import ssl as tls
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from isocenter.dicom.uids import VERIFICATION
@@ -21,6 +22,7 @@ from isocenter.dimse.settings import DEFAULTS, ProposedContext, Settings
 from isocenter.dimse.slabs import Slabs
 from isocenter.dimse.transport import Transport, plain, secured
 from isocenter.dimse.upper_layer import Aborted, UpperLayer
+from isocenter.errors import IsocenterError
 
 Receive = Callable[[Association, Context, Command], Sink]
 """Where a C-GET's object goes: a sink for each C-STORE. Its `close` may raise to answer a failure."""
@@ -64,7 +66,8 @@ class ClientAssociation(Association):
         """C-MOVE to the AE `destination`: each response, the final one last. Closed early it cancels."""
         context = context_id if context_id is not None else self.context_for(sop_class).id
         command = commands.move_rq(sop_class, destination, priority=priority)
-        yield from map(_progress, self._until_final(context, command, identifier))
+        with closing(self._until_final(context, command, identifier)) as responses:
+            yield from (_progress(response) for response in responses)
 
     def get(
         self,
@@ -78,10 +81,11 @@ class ClientAssociation(Association):
         """C-GET: each response, the final one last; the objects go to the sinks of `receive` meanwhile. The storage
         contexts have to be proposed with the SCP role."""
         context = context_id if context_id is not None else self.context_for(sop_class).id
+        command = commands.get_rq(sop_class, priority=priority)
         self._receive = _Receiver(receive)
         try:
-            command = commands.get_rq(sop_class, priority=priority)
-            yield from map(_progress, self._until_final(context, command, identifier))
+            with closing(self._until_final(context, command, identifier)) as responses:
+                yield from (_progress(response) for response in responses)
         finally:
             self._receive = None
 
@@ -132,18 +136,21 @@ class ClientAssociation(Association):
     def _n(self, sop_class: str, context: Context | None, command: Command, data: bytes | None) -> Response:
         return self.invoke((context or self.context_for(sop_class)).id, command, data)
 
-    def _until_final(self, context_id: int, command: Command, data: bytes) -> Iterator[Response]:
+    def _until_final(self, context_id: int, command: Command, data: bytes) -> Generator[Response, None, None]:
         message_id = self.request(context_id, command, data)
-        final = False
         try:
-            for response in self.responses(message_id):
-                final = not commands.is_pending(response.status)
-                yield response
-        finally:
-            if not final and self.open:
-                self.cancel(context_id, message_id)
-                for _ in self.responses(message_id):
-                    pass
+            yield from self.responses(message_id)
+        except GeneratorExit:
+            with suppress(IsocenterError):
+                self._give_up(context_id, message_id)
+            raise
+
+    def _give_up(self, context_id: int, message_id: int) -> None:
+        """Cancel an operation whose caller has seen enough, and wait for its end."""
+        if self.awaits(message_id) and self.open:
+            self.cancel(context_id, message_id)
+            for _ in self.responses(message_id):
+                pass
 
     def _service(self, context: Context, command: Command) -> Service:
         if self._receive is not None and command.get(commands.COMMAND_FIELD) == commands.C_STORE_RQ and context.as_scp:

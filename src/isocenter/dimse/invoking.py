@@ -120,6 +120,10 @@ class Invoker:
             if not commands.is_pending(response.status):
                 return
 
+    def awaits(self, message_id: int) -> bool:
+        """Whether the final response to a request of ours is still to come."""
+        return message_id in self._responses
+
     def cancel(self, context_id: int, message_id: int) -> None:
         """Send C-CANCEL for a request of ours; its responses go on until a final one."""
         self._driver.may_send_data()

@@ -1,10 +1,8 @@
 """Which presentation contexts a job needs, and which of the accepted ones carries an object.
 
-I-SEND-01 to -05, M-SEND-03.
-
-For each SOP class: one context for each transfer syntax that its objects are stored in, so that a peer can accept each
-on its own and objects leave byte for byte, and one with the remaining native syntaxes to fall back on. A job of more
-than 128 contexts is split over associations.
+I-SEND-01 to -05, M-SEND-03. For each SOP class: one context for each transfer syntax that its objects are stored in, so
+that a peer can accept each on its own and objects leave byte for byte, and one with the remaining native syntaxes to
+fall back on. A job of more than 128 contexts is split over associations.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +14,8 @@ from isocenter.dicom.uids import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, transfer
 Kind = tuple[str, str]
 """(SOP Class UID, stored Transfer Syntax UID)."""
 
-_LIMIT = 128
-"""Presentation context ids are the odd numbers below 256 (PS3.8 9.3.2.2)."""
+LIMIT = 128
+"""Contexts of an association: their ids are the odd numbers below 256 (PS3.8 9.3.2.2)."""
 _FALLBACK = (EXPLICIT_LE, IMPLICIT_LE, EXPLICIT_BE)
 
 
@@ -36,26 +34,28 @@ class Choice(NamedTuple):
 
 
 def proposals(kinds: Iterable[Kind], *, preferred: Sequence[str] = ()) -> list[list[Proposal]]:
-    """The contexts for objects of `kinds`, a list an association. `preferred` native syntaxes come first in the
-    fall-back (I-SEND-05)."""
+    """The contexts for objects of `kinds`, a list an association; a SOP class is never split over two.
+
+    `preferred` native syntaxes come first in the context to fall back on (I-SEND-05).
+    """
     stored: dict[str, list[str]] = {}
     for sop_class, syntax in dict.fromkeys(kinds):
         stored.setdefault(sop_class, []).append(syntax)
     groups: list[list[Proposal]] = [[]]
     for sop_class, syntaxes in sorted(stored.items()):
-        wanted = _for_class(sop_class, sorted(syntaxes), preferred)
-        if len(groups[-1]) + len(wanted) > _LIMIT:
+        wanted = _for_class(sop_class, sorted(syntaxes), preferred)[:LIMIT]
+        if len(groups[-1]) + len(wanted) > LIMIT:
             groups.append([])
-        groups[-1].extend(wanted[:_LIMIT])
+        groups[-1].extend(wanted)
     return groups
 
 
 def _for_class(sop_class: str, stored: list[str], preferred: Sequence[str]) -> list[Proposal]:
+    """The fall-back goes along with encapsulated objects too: it is what such a peer would take (I-SEND-03)."""
     own = [Proposal(sop_class, (syntax,)) for syntax in stored]
     natives = [s for s in dict.fromkeys((*preferred, *_FALLBACK)) if not transfer_syntax(s).encapsulated]
     rest = tuple(s for s in natives if s not in stored)
-    convertible = any(not transfer_syntax(syntax).encapsulated for syntax in stored)
-    return [*own, Proposal(sop_class, rest)] if rest and convertible else own
+    return [*own, Proposal(sop_class, rest)] if rest else own
 
 
 def choose(accepted: Mapping[str, Sequence[Choice]], kind: Kind, *, preferred: Sequence[str] = ()) -> Choice | None:

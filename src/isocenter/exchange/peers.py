@@ -1,11 +1,12 @@
 """Where other Application Entities are, and associations to them."""
 
+import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from isocenter.config import Settings
+from isocenter.config import Settings, may_call_from
 from isocenter.config.settings import HostedAE, Limits, Peer
-from isocenter.dimse import Association, ProposedContext, connect
+from isocenter.dimse import ClientAssociation, ProposedContext, connect
 from isocenter.dimse import Settings as AssociationSettings
 from isocenter.exchange.contexts import Proposal
 
@@ -18,6 +19,7 @@ def association_settings(limits: Limits, peer: Peer | None = None) -> Associatio
         max_pdu_sent=limits.max_pdu_sent,
         artim=limits.artim,
         dimse=limits.dimse,
+        response=limits.dimse,
         idle=limits.idle,
         send=limits.send,
         connect=limits.connect,
@@ -37,27 +39,18 @@ class Peers:
         An unknown title is None, or where the AE is set so (I-ASSOC-02) that title at the requestor's address.
         """
         known = [peer for peer in self.settings.peers_titled(title) if peer.host]
-        for peer in known:
-            if requestor in (peer.host, *peer.addresses):
-                return peer
         if known:
-            return known[0]
+            return next((peer for peer in known if _is_at(peer, requestor)), known[0])
         if ae.unknown_destination == "requestor" and 0 < len(title) <= 16:
-            return Peer(title=title, host=requestor, port=ae.unknown_destination_port)
+            return Peer(title=title, host=_plain(requestor), port=ae.unknown_destination_port)
         return None
 
-    def known(self, title: str, address: str) -> Peer | None:
-        """What is configured of a caller: the peer of this title and address, or of this title anywhere."""
-        titled = self.settings.peers_titled(title)
-        here = [peer for peer in titled if address in (peer.host, *peer.addresses)]
-        return next(iter(here or titled), None)
-
-    def connect(self, peer: Peer, calling: str, proposals: Sequence[Proposal]) -> Association:
+    def connect(self, peer: Peer, calling: str, proposals: Sequence[Proposal]) -> ClientAssociation:
         """An association to `peer` with the proposed storage contexts. Raises what `dimse.connect` raises."""
         contexts = [ProposedContext(proposal.sop_class, proposal.syntaxes) for proposal in proposals]
         return self.open(peer, calling, contexts)
 
-    def open(self, peer: Peer, calling: str, contexts: Iterable[ProposedContext]) -> Association:
+    def open(self, peer: Peer, calling: str, contexts: Iterable[ProposedContext]) -> ClientAssociation:
         """An association to `peer` with these contexts."""
         return connect(
             (peer.host, peer.port),
@@ -66,3 +59,16 @@ class Peers:
             contexts=list(contexts),
             settings=association_settings(self.settings.limits, peer),
         )
+
+
+def _is_at(peer: Peer, address: str) -> bool:
+    """Whether `address` is the peer's, as far as that can be told without looking up a name."""
+    plain = _plain(address)
+    return peer.host == plain or may_call_from(peer, plain)
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address that came over an IPv6 socket as itself."""
+    ip = ipaddress.ip_address(address)
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -46,11 +46,12 @@ _DONE = (commands.SUCCESS, 0x0001, 0x0107, 0x0116)
 
 
 class Sent(NamedTuple):
-    """What became of one object: the peer's status, or 0110 and our reason where it never left."""
+    """What became of one object: the peer's status and Error Comment, or 0110 and our reason where it never left."""
 
     item: Sendable
     status: int
     comment: str = ""
+    left: bool = True
 
     @property
     def failed(self) -> bool:
@@ -89,8 +90,8 @@ def send(
     outgoing = _outgoing(accepted, items, opened, preferred, originator, priority)
     for item, response in association.store_many(outgoing):
         assert item.token is not None
-        comment = commands.text(response.command, commands.ERROR_COMMENT)
-        yield Sent(item.token, response.status, comment)  # type: ignore[arg-type]
+        left = commands.STATUS in response.command
+        yield Sent(item.token, response.status, response.comment, left)  # type: ignore[arg-type]
 
 
 def _outgoing(
@@ -118,9 +119,17 @@ def _source(item: Sendable, choice: Choice | None, opened: Opener, stack: ExitSt
         found = opened(item, stack)
         if choice.syntax == item.syntax:
             return FileSource(found.fd, found.offset, found.size)
-        return BytesSource(convert.convert(_reader(found), found.size, item.syntax, choice.syntax))
+        return BytesSource(_converted(found, item.syntax, choice.syntax))
     except (IsocenterError, OSError):
         return _Failing("the object can't be read")
+
+
+def _converted(found: Opened, stored: str, wanted: str) -> Iterator[bytes]:
+    """The data set in another native syntax. A source that can't be converted says so before its first piece."""
+    try:
+        yield from convert.convert(_reader(found), found.size, stored, wanted)
+    except (IsocenterError, OSError) as failure:
+        raise SourceFailed("the object can't be converted") from failure
 
 
 def _reader(found: Opened) -> Callable[[int, int], bytes]:

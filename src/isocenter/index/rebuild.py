@@ -20,7 +20,16 @@ from isocenter.dicom import part10
 from isocenter.dicom.scan import Scan, scan_file
 from isocenter.errors import IsocenterError
 from isocenter.index import extract, tables
-from isocenter.index.records import Arrival, Choice, Deletion, ExceptionNote, Likeness, Outcome, Verdict
+from isocenter.index.records import (
+    Arrival,
+    Choice,
+    Deletion,
+    DuplicatePolicy,
+    ExceptionNote,
+    Likeness,
+    Outcome,
+    Verdict,
+)
 from isocenter.index.writer import LocalWriter, Writer
 from isocenter.store.api import Exceptional, Store, StoredObject
 from isocenter.store.verify import digest_of, recorded
@@ -150,6 +159,7 @@ class Adoption:
                     source_aet=receipt.sending_aet,
                     issuer=assumed.issuer,
                     character_set=assumed.character_set,
+                    policy=_policy(receipt),
                     read=read,
                 )
             except IsocenterError as fault:
@@ -163,6 +173,13 @@ class Adoption:
         self._writer.submit(note).result(_WAIT)
         self.report.set_aside.append((key, unfit.reason))
         log.warning("object.set_aside", key=key, reason=unfit.reason)
+
+
+def _policy(receipt: part10.Receipt) -> DuplicatePolicy:
+    try:
+        return DuplicatePolicy(receipt.policy)
+    except ValueError:
+        return DuplicatePolicy.KEEP_FIRST
 
 
 def _receipt(stored: StoredObject, verify: bool) -> tuple[int, part10.Receipt, str]:

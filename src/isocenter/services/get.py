@@ -4,16 +4,21 @@ from isocenter.archive.retrieve import Selection
 from isocenter.declarations import statuses
 from isocenter.exchange.contexts import Kind
 from isocenter.exchange.sending import send
-from isocenter.services.retrieving import GET_MODELS, RetrieveService, Run, opener
+from isocenter.services.retrieving import GET_MODELS, RetrieveService, Run, Way, opener
 
 
 class GetService(RetrieveService):
-    """Answers C-GET requests of one hosted AE. The requestor takes the role of storage SCP for what it wants."""
+    """Answers C-GET requests of one hosted AE. The requestor takes the role of storage SCP for what it wants; objects
+    of a class or transfer syntax for which it doesn't fail alone."""
 
     service = statuses.Service.GET
     models = GET_MODELS
 
-    def _perform(self, run: Run, named: Selection, wanted: list[Kind]) -> None:
+    def way(self, run: Run) -> Way:
+        """Back to the requestor."""
+        return self._send_back
+
+    def _send_back(self, run: Run, named: Selection, _wanted: list[Kind]) -> None:
         items = run.until_cancelled(self._located(named))
         for sent in send(run.association, items, opener(self._store)):
             run.note(sent)

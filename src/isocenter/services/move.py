@@ -1,27 +1,27 @@
 """C-MOVE SCP: retrieval to another Application Entity, PS3.4 C.4.2 (I-MOVE, M-MOVE)."""
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 
-from isocenter import telemetry
 from isocenter.archive.retrieve import Located, Selection
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.declarations import statuses
-from isocenter.dimse import Association, AssociationRejected, PeerUnreachable, commands
-from isocenter.dimse.commands import Command
+from isocenter.dimse import PeerUnreachable, commands
 from isocenter.errors import IsocenterError, Reason, Refused
 from isocenter.exchange.contexts import Kind, Proposal, proposals
 from isocenter.exchange.peers import Peers
 from isocenter.exchange.sending import send
 from isocenter.services.find import AccessOf, everything
-from isocenter.services.retrieving import MOVE_MODELS, RetrieveService, Run, opener
+from isocenter.services.retrieving import MOVE_MODELS, RetrieveService, Run, Way, opener
 from isocenter.store.api import Store
-
-log = telemetry.logger("services.move")
 
 
 class MoveService(RetrieveService):
-    """Answers C-MOVE requests of one hosted AE over one storage association each (I-ASSOC-05)."""
+    """Answers C-MOVE requests of one hosted AE over one storage association each (I-ASSOC-05); one more for each 128
+    presentation contexts beyond the first."""
 
     service = statuses.Service.MOVE
     models = MOVE_MODELS
@@ -32,66 +32,55 @@ class MoveService(RetrieveService):
         super().__init__(database, store, ae, access)
         self._peers = peers
 
-    def _perform(self, run: Run, named: Selection, wanted: list[Kind]) -> None:
-        peer = self._destination(run.association, run.command)
-        originator = (run.association.calling, run.message_id)
-        groups = proposals(wanted, preferred=peer.syntaxes)
-        for group in groups:
-            classes = {proposal.sop_class for proposal in group}
-            items = run.until_cancelled(item for item in self._located(named) if item.sop_class in classes)
-            self._deliver(run, peer, group, items, originator)
-
-    def _destination(self, association: Association, command: Command) -> Peer:
-        title = commands.text(command, commands.MOVE_DESTINATION)
-        peer = self._peers.destination(title, self._ae, association.address)
+    def way(self, run: Run) -> Way:
+        """To the destination that the request names. Raises Refused(DESTINATION_UNKNOWN)."""
+        title = commands.text(run.command, commands.MOVE_DESTINATION)
+        peer = self._peers.destination(title, self._ae, run.association.address)
         if peer is None:
             raise Refused(Reason.DESTINATION_UNKNOWN, "the move destination is unknown")
-        return peer
+        return partial(self._move, peer)
 
-    def _deliver(
-        self, run: Run, peer: Peer, group: list[Proposal], items: Iterator[Located], originator: tuple[str, int]
-    ) -> None:
-        """Send `items` over an association of their own. If that ends early, the rest count as failed."""
+    def _move(self, peer: Peer, run: Run, named: Selection, wanted: list[Kind]) -> None:
+        for group in proposals(wanted, preferred=peer.syntaxes):
+            classes = {proposal.sop_class for proposal in group}
+            items = (item for item in self._located(named) if item.sop_class in classes)
+            self._deliver(run, peer, group, run.until_cancelled(items))
+
+    def _deliver(self, run: Run, peer: Peer, group: list[Proposal], items: Iterator[Located]) -> None:
+        """Send `items` over an association of their own. What it doesn't get through counts as failed."""
+        under_way = _UnderWay(items)
+        originator = (run.association.calling, run.message_id)
         try:
-            outgoing = self._peers.connect(peer, self._ae.title, group)
+            with self._peers.connect(peer, self._ae.title, group) as outgoing:
+                for sent in send(
+                    outgoing, under_way, opener(self._store), preferred=peer.syntaxes, originator=originator
+                ):
+                    under_way.answered()
+                    run.note(sent)
         except PeerUnreachable as failure:
-            raise Refused(Reason.DESTINATION_UNKNOWN, "the move destination can't be reached") from failure
-        except AssociationRejected as failure:
-            self._give_up(run, items, failure)
-            return
-        open_items = _Remembered(items)
-        try:
-            sending = send(outgoing, open_items, opener(self._store), preferred=peer.syntaxes, originator=originator)
-            for sent in sending:
-                open_items.done()
-                run.note(sent)
-            outgoing.release()
+            # I-MOVE-03, I-MOVE-ST-08
+            unreachable = Refused(Reason.DESTINATION_UNKNOWN, "the move destination can't be reached")
+            unreachable.__cause__ = failure
+            run.give_up(items, unreachable)
         except IsocenterError as failure:
             if not run.association.open:
                 raise
-            self._give_up(run, (*open_items.pending, *items), failure)
-        finally:
-            outgoing.close()
-
-    def _give_up(self, run: Run, items: Iterable[Located], failure: IsocenterError) -> None:
-        log.warning("move.interrupted", calling=run.association.calling, comment=failure.comment)
-        run.comment = failure.comment
-        for item in items:
-            run.account.give_up(item)
+            why = Refused(Reason.CANNOT_PERFORM_SUBOPERATIONS, failure.comment)
+            run.give_up(chain(under_way.unanswered, items), why)
 
 
-class _Remembered:
+class _UnderWay:
     """Passes items on and knows which of them have no answer yet."""
 
     def __init__(self, items: Iterator[Located]) -> None:
         self._items = items
-        self.pending: list[Located] = []
+        self.unanswered: deque[Located] = deque()
 
     def __iter__(self) -> Iterator[Located]:
         for item in self._items:
-            self.pending.append(item)
+            self.unanswered.append(item)
             yield item
 
-    def done(self) -> None:
-        """The oldest of them was answered."""
-        del self.pending[0]
+    def answered(self) -> None:
+        """The oldest of them was."""
+        self.unanswered.popleft()

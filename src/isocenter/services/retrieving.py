@@ -3,10 +3,13 @@
 PS3.4 C.4.2, C.4.3.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
+
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from isocenter import telemetry
 from isocenter.archive.query import Model, Query, find
@@ -18,9 +21,9 @@ from isocenter.declarations import statuses
 from isocenter.declarations.query_keys import Level, unique_key
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import DataSet, Element, decode, encode
-from isocenter.dimse import Association, AssociationAborted, AssociationReleased, BufferedService, Context, commands
+from isocenter.dimse import Association, BufferedService, Context, commands
 from isocenter.dimse.commands import Command
-from isocenter.errors import IsocenterError, Reason, Refused
+from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.exchange.contexts import Kind
 from isocenter.exchange.sending import Opened, Sendable, Sent
 from isocenter.services.find import AccessOf, everything, limits_of, terms_of
@@ -42,6 +45,7 @@ _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 _STUDY, _SERIES, _SOP_INSTANCE = 0x0020000D, 0x0020000E, 0x00080018
 _FAILED_LIST = 0x00080058
 _UNIQUE = frozenset({(_PATIENT_ID,), (_STUDY,), (_SERIES,), (_SOP_INSTANCE,)})
+_UNIVERSAL = frozenset("*")
 _FIELDS: Final[Mapping[Level, str]] = {
     Level.STUDY: "study_uids",
     Level.SERIES: "series_uids",
@@ -56,33 +60,36 @@ _MOST = 0xFFFF
 def selection(database: Database, identifier: DataSet, terms: Terms, limits: Mapping[Level, int]) -> Selection:
     """The instances that an identifier names: by unique keys, or by any keys that C-FIND would match (M-MOVE-04).
 
-    Raises Refused(IDENTIFIER_MISMATCH) where it breaks its model's rules or names nothing.
+    Raises Refused(IDENTIFIER_MISMATCH) where it breaks its model's rules or names nothing, Refused(TOO_MANY_MATCHES)
+    where it names more than the AE retrieves at its level (M-MOVE-06).
     """
     query = from_identifier(identifier, terms, limits=limits)
-    if not query.keys:
+    if all(set(text) <= _UNIVERSAL for _, text in query.keys):
         raise Refused(Reason.IDENTIFIER_MISMATCH, "the identifier has no key with a value")
-    named = dict(query.keys)
-    if all(path in _UNIQUE and not set("*?") & set(text) for path, text in query.keys):
-        return Selection(
-            patient_ids=(named[(_PATIENT_ID,)],) if (_PATIENT_ID,) in named else (),
-            study_uids=_listed(named.get((_STUDY,), "")),
-            series_uids=_listed(named.get((_SERIES,), "")),
-            sop_uids=_listed(named.get((_SOP_INSTANCE,), "")),
-            access=terms.access,
-        )
-    return _found(database, query, terms)
+    named = {path[0]: text for path, text in query.keys if path in _UNIQUE and not set("*?") & set(text)}
+    by_keys = Selection(
+        patient_ids=(named[_PATIENT_ID],) if _PATIENT_ID in named else (),
+        study_uids=_listed(named.get(_STUDY, "")),
+        series_uids=_listed(named.get(_SERIES, "")),
+        sop_uids=_listed(named.get(_SOP_INSTANCE, "")),
+        access=terms.access,
+    )
+    if len(named) == len(query.keys) and not query.refuse_above:
+        return by_keys
+    return _found(database, query, by_keys)
 
 
-def _found(database: Database, query: Query, terms: Terms) -> Selection:
+def _found(database: Database, query: Query, by_keys: Selection) -> Selection:
+    """What a search finds, by its UIDs at the query's level and the unique keys above."""
     if query.level is Level.PATIENT:
         # by their studies: another issuer's patient may have the same Patient ID
-        query = replace(query, level=Level.STUDY, returns=(unique_key(Level.STUDY).path,))
+        query = replace(query, level=Level.STUDY, returns=(unique_key(Level.STUDY).path,), refuse_above=0)
     tag = unique_key(query.level).path[0]
     values = tuple(str(row.value(tag)) for page in find(database, query) for row in page)
     if not values:
         # nothing matches, and a selection without any UID selects nothing
-        return Selection(access=terms.access)
-    return Selection(**{_FIELDS[query.level]: values}, access=terms.access)  # type: ignore[arg-type]
+        return Selection(access=by_keys.access)
+    return replace(by_keys, **{_FIELDS[query.level]: values})  # type: ignore[arg-type]
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -125,10 +132,16 @@ class Account:
         else:
             self.completed += 1
 
-    def give_up(self, item: Sendable) -> None:
-        """One sub-operation can't be performed any more."""
-        self.remaining = max(0, self.remaining - 1)
-        self._fail(item.sop_uid)
+    def give_up(self, items: Iterable[Sendable]) -> None:
+        """These sub-operations can't be performed any more."""
+        for item in items:
+            self.remaining = max(0, self.remaining - 1)
+            self._fail(item.sop_uid)
+
+    def lose_rest(self) -> None:
+        """Nor can any other; it isn't even known what they would have been of."""
+        self.failed += self.remaining
+        self.remaining = 0
 
     def _fail(self, uid: str) -> None:
         self.failed += 1
@@ -140,12 +153,17 @@ class Account:
         """A response for the sub-operations so far."""
         return commands.response(request, statuses.PENDING, "", remaining=min(self.remaining, _MOST), **self._counts())
 
-    def final(self, request: Command, *, cancelled: bool, comment: str = "") -> Command:
-        """The last response. Cancelled: with the remaining count; else none may remain (PS3.4 C.4.2.1.6)."""
-        if cancelled:
-            remaining = min(self.remaining, _MOST)
-            return commands.response(request, statuses.CANCELLED, "", remaining=remaining, **self._counts())
-        return commands.response(request, self._status(), comment, **self._counts())
+    def final(self, request: Command, status: int, comment: str = "") -> Command:
+        """The last response. Only a cancelled one tells how many remain (PS3.4 C.4.2.1.6, C.4.3.1.6)."""
+        counts = self._counts()
+        if status == statuses.CANCELLED:
+            counts["remaining"] = min(self.remaining, _MOST)
+        return commands.response(request, status, comment, **counts)
+
+    @property
+    def moved(self) -> bool:
+        """Whether any object arrived."""
+        return self.completed + self.warned > 0
 
     def identifier(self, syntax: str) -> bytes | None:
         """The data set of a final response: Failed SOP Instance UID List, where there is any."""
@@ -158,12 +176,9 @@ class Account:
         counts = {"completed": self.completed, "failed": self.failed, "warning": self.warned}
         return {name: min(n, _MOST) for name, n in counts.items()}
 
-    def _status(self) -> int:
-        if self.failed and not self.completed and not self.warned:
-            return statuses.dimse_status(statuses.Service.MOVE, Reason.CANNOT_PERFORM_SUBOPERATIONS)
-        if self.failed or self.warned:
-            return statuses.SOME_SUBOPERATIONS_FAILED
-        return statuses.SUCCESS
+
+Way: TypeAlias = Callable[["Run", Selection, list[Kind]], None]
+"""Performs the sub-operations of a request: for these instances, which are of these kinds."""
 
 
 class RetrieveService(BufferedService):
@@ -181,48 +196,86 @@ class RetrieveService(BufferedService):
 
     def answer(self, association: Association, context: Context, command: Command, data: bytes | None) -> None:
         """Retrieve, with a pending response after each sub-operation. Failures carry an Error Comment."""
+        run = Run(association, context, command)
         try:
-            self._retrieve(association, context, command, data)
-        except (AssociationAborted, AssociationReleased):
-            raise
+            self._retrieve(run, data)
         except IsocenterError as failure:
-            status = statuses.dimse_status(self.service, failure.reason, self._preset)
-            log.warning(f"{self.service}.refused", calling=association.calling, reason=failure.reason)
-            association.respond(context.id, commands.response(command, status, failure.comment))
+            if not association.open:
+                raise
+            run.failure = failure
+            run.account.lose_rest()
+        self._end(run)
 
-    def _retrieve(self, association: Association, context: Context, command: Command, data: bytes | None) -> None:
-        if data is None:
-            raise Refused(Reason.CANNOT_UNDERSTAND, "no identifier")
-        terms = terms_of(context, self._ae, self.models[context.abstract], self._access(association))
-        named = selection(self._database, decode(data, context.transfer_syntax), terms, limits_of(self._ae))
-        wanted = kinds(self._database, named)
-        run = Run(association, context, command, Account(sum(wanted.values())))
-        if wanted:
-            self._perform(run, named, list(wanted))
-        account = run.account
-        log.info(
-            f"{self.service}.done", calling=association.calling, completed=account.completed, failed=account.failed,
-            warning=account.warned, cancelled=run.cancelled,
-        )  # fmt: skip
-        final = account.final(command, cancelled=run.cancelled, comment=run.comment)
-        association.respond(context.id, final, account.identifier(context.transfer_syntax))
-
-    def _perform(self, run: "Run", named: Selection, wanted: list[Kind]) -> None:
+    def way(self, run: "Run") -> Way:
+        """How the sub-operations of this request are performed; called before anything is searched for."""
         raise NotImplementedError
 
+    def _retrieve(self, run: "Run", data: bytes | None) -> None:
+        association, context = run.association, run.context
+        if data is None:
+            raise Refused(Reason.CANNOT_UNDERSTAND, "no identifier")
+        identifier = decode(data, context.transfer_syntax)
+        terms = terms_of(context, self._ae, self.models[context.abstract], self._access(association))
+        way = self.way(run)
+        with _index(Reason.CANNOT_COUNT_MATCHES):
+            named = selection(self._database, identifier, terms, limits_of(self._ae))
+            wanted = kinds(self._database, named)
+        run.account = Account(sum(wanted.values()))
+        if wanted:
+            way(run, named, list(wanted))
+        if run.failure and not run.cancelled:
+            run.account.lose_rest()
+
+    def _end(self, run: "Run") -> None:
+        account, status = run.account, self._status(run)
+        log.info(
+            f"{self.service}.done", calling=run.association.calling, status=f"{status:04X}",
+            completed=account.completed, failed=account.failed, warning=account.warned,
+            reason=run.failure.reason if run.failure else "",
+        )  # fmt: skip
+        telemetry.count("isocenter_retrieved_total", account.completed + account.warned, service=self.service)
+        comment = run.failure.comment if run.failure and status != statuses.CANCELLED else ""
+        final = account.final(run.command, status, comment)
+        run.association.respond(run.context.id, final, account.identifier(run.context.transfer_syntax))
+
+    def _status(self, run: "Run") -> int:
+        account = run.account
+        if run.cancelled:
+            return statuses.CANCELLED
+        if account.moved:
+            return statuses.SOME_SUBOPERATIONS_FAILED if account.failed or account.warned else statuses.SUCCESS
+        if account.failed or run.failure:
+            reason = run.failure.reason if run.failure else Reason.CANNOT_PERFORM_SUBOPERATIONS
+            return statuses.dimse_status(self.service, reason, self._preset)
+        return statuses.SUCCESS
+
     def _located(self, named: Selection) -> Iterator[Located]:
-        for page in locate(self._database, named):
-            yield from page
+        with _index(Reason.CANNOT_PERFORM_SUBOPERATIONS):
+            for page in locate(self._database, named):
+                yield from page
+
+
+@contextmanager
+def _index(reason: Reason) -> Iterator[None]:
+    """What the index database fails at becomes `reason`, without a value of the query in its text."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as failure:
+        raise Retriable(reason, "the index can't be read now") from failure
+    except SQLAlchemyError as failure:
+        raise Refused(Reason.PROCESSING_FAILURE, "the index failed") from failure
 
 
 class Run:
     """One request on its way: its association, its account, and whether the peer has had enough."""
 
-    def __init__(self, association: Association, context: Context, command: Command, account: Account) -> None:
-        self.association, self.context, self.command, self.account = association, context, command, account
+    def __init__(self, association: Association, context: Context, command: Command) -> None:
+        self.association, self.context, self.command = association, context, command
         self.message_id = commands.number(command, commands.MESSAGE_ID)
+        self.account = Account(0)
         self.cancelled = False
-        self.comment = ""
+        self.failure: IsocenterError | None = None
+        """The first thing that went wrong, for the Error Comment; the status where nothing arrived."""
 
     def until_cancelled(self, items: Iterable[Located]) -> Iterator[Located]:
         """`items` for as long as the requestor wants them; looked at before each."""
@@ -235,4 +288,12 @@ class Run:
     def note(self, sent: Sent) -> None:
         """Count one sub-operation and tell the requestor (M-MOVE-03)."""
         self.account.note(sent)
+        if sent.failed and self.failure is None:
+            what = f"C-STORE answered with {sent.status:04X}" if sent.left else sent.comment
+            self.failure = Refused(Reason.CANNOT_PERFORM_SUBOPERATIONS, what)
         self.association.respond(self.context.id, self.account.pending(self.command))
+
+    def give_up(self, items: Iterable[Located], why: IsocenterError) -> None:
+        """These sub-operations can't be performed any more."""
+        self.failure = self.failure or why
+        self.account.give_up(items)

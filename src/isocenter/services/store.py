@@ -36,14 +36,13 @@ class StoreService:
 
     def sink(self, association: "Association", context: Context, command: Command) -> "ObjectSink":
         """A place in the archive for the object; what stands against it is told once the data set is through."""
-        sink = ObjectSink(self._largest)
         sop_instance = commands.text(command, commands.AFFECTED_SOP_INSTANCE)
-        with sink.noting():
-            if not sop_instance:
-                raise Refused(Reason.CANNOT_UNDERSTAND, "the command names no SOP Instance UID")
+        try:
             origin = self._origin_of(association)
-            sink.reception = self._ingest.receive(origin, context.abstract, sop_instance, context.transfer_syntax)
-        return sink
+            reception = self._ingest.receive(origin, context.abstract, sop_instance, context.transfer_syntax)
+        except IsocenterError as failure:
+            return ObjectSink(None, failure=failure)
+        return ObjectSink(reception, self._largest)
 
     def perform(self, association: "Association", context: Context, command: Command, sink: Sink | None) -> None:
         """Make the object durable and answer."""
@@ -59,63 +58,48 @@ class StoreService:
     def _finish(self, context: Context, command: Command, sink: Sink | None) -> None:
         if not isinstance(sink, ObjectSink):
             raise Refused(Reason.CANNOT_UNDERSTAND, "no data set")
-        if sink.failure is not None:
-            raise sink.failure
-        assert sink.reception is not None
+        reception = sink.complete()
         if commands.text(command, commands.AFFECTED_SOP_CLASS) != context.abstract:
-            sink.reception.refuse(Reason.SOP_CLASS_MISMATCH, "SOP Class UID differs from the presentation context's")
-        sink.reception.finish()
+            reception.refuse(Reason.SOP_CLASS_MISMATCH, "SOP Class UID differs from the presentation context's")
+        reception.finish()
 
 
 class ObjectSink:
     """Passes a data set on to a reception; after a failure the rest is dropped, so that the peer can be answered."""
 
-    __slots__ = ("_largest", "_size", "failure", "reception")
+    __slots__ = ("_failure", "_largest", "_reception", "_size")
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, reception: Reception | None, largest: int = 0, *, failure: IsocenterError | None = None) -> None:
+        self._reception = reception
         self._largest = largest
         self._size = 0
-        self.reception: Reception | None = None
-        self.failure: IsocenterError | None = None
+        self._failure = failure
 
     def write(self, views: Sequence[memoryview]) -> None:
         """The next bytes of the data set."""
-        if self.failure is not None or self.reception is None:
+        if self._reception is None:
             return
-        with self.noting():
+        try:
             if self._largest:
                 self._size += sum(map(len, views))
                 if self._size > self._largest:
                     raise Refused(Reason.TOO_LARGE, "the object is larger than this archive takes")
-            self.reception.write(views)
+            self._reception.write(views)
+        except IsocenterError as failure:
+            self._failure = failure
+            self.abandon()
 
     def close(self) -> None:
         """The data set is complete; `StoreService.perform` goes on."""
 
     def abandon(self) -> None:
-        """The association ended in the middle of the object."""
-        if self.reception is not None:
-            self.reception.abandon()
+        """The association ended in the middle of the object, or there is no place for it."""
+        reception, self._reception = self._reception, None
+        if reception is not None:
+            reception.abandon()
 
-    def noting(self) -> "_Noting":
-        """A block whose failure is kept for the answer."""
-        return _Noting(self)
-
-
-class _Noting:
-    """Keeps an IsocenterError as the sink's failure and gives up the reception."""
-
-    __slots__ = ("_sink",)
-
-    def __init__(self, sink: ObjectSink) -> None:
-        self._sink = sink
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, IsocenterError):
-            return False
-        self._sink.failure = error
-        self._sink.abandon()
-        return True
+    def complete(self) -> Reception:
+        """The reception with the whole data set in it. Raises what failed on the way."""
+        if self._reception is None:
+            raise self._failure or Refused(Reason.CANNOT_UNDERSTAND, "no data set")
+        return self._reception

@@ -21,7 +21,12 @@ class Lane:
     def __init__(self, name: str, threads: int, waiting: int) -> None:
         self.name = name
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"web-{name}")
-        self._room = threads + waiting
+        self._all = self._room = threads + waiting
+
+    @property
+    def busy(self) -> int:
+        """Pieces of work that run or wait."""
+        return self._all - self._room
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work(*args)` in a thread. Raises Retriable where too much waits already."""

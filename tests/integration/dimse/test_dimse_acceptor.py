@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from integration.dimse.dimse_services import CT, ECHO, QUICK, VERIFICATION, Answering, Storing, serving
 from isocenter import dimse
 from isocenter.dimse import (
@@ -37,25 +38,22 @@ CONTEXTS = [ProposedContext(VERIFICATION, ("1.2.840.10008.1.2",))]
 
 
 def call(port: int, *, called: str = "SCP", ssl: ssl.SSLContext | None = None) -> ClientAssociation:
-    return dimse.connect(
-        ("127.0.0.1", port), calling="SCU", called=called, contexts=CONTEXTS, settings=QUICK, ssl=ssl
-    )
+    return dimse.connect(("127.0.0.1", port), calling="SCU", called=called, contexts=CONTEXTS, settings=QUICK, ssl=ssl)
 
 
 @pytest.mark.req("I-ASSOC-07", "I-ASSOC-32", "I-ASSOC-55", "M-ASSOC-05")
 def test_one_more_than_the_limit_is_rejected_and_may_come_again() -> None:
     counter = LocalCounter(2)
-    with serving(counter=counter) as server:
-        with call(server.port) as first, call(server.port):
-            with pytest.raises(RejectedTransiently) as rejection:
-                call(server.port)
-            assert (rejection.value.result, rejection.value.source, rejection.value.rejection) == (2, 3, 2)
-            assert isinstance(rejection.value, Retriable)
-            first.release()
-            while counter.count > 1:
-                server.acceptor._wait(0.01)
-            with call(server.port) as third:
-                assert third.echo() == 0
+    with serving(counter=counter) as server, call(server.port) as first, call(server.port):
+        with pytest.raises(RejectedTransiently) as rejection:
+            call(server.port)
+        assert (rejection.value.result, rejection.value.source, rejection.value.rejection) == (2, 3, 2)
+        assert isinstance(rejection.value, Retriable)
+        first.release()
+        while counter.count > 1:
+            server.acceptor._wait(0.01)
+        with call(server.port) as third:
+            assert third.echo() == 0
 
 
 def test_the_counter_hears_who_comes_and_goes() -> None:
@@ -79,9 +77,13 @@ def test_the_counter_hears_who_comes_and_goes() -> None:
 
 
 def test_more_connections_than_threads_are_closed() -> None:
-    with serving(settings=replace(QUICK, max_connections=2)) as server:
-        with ScriptedPeer.call(server.port), ScriptedPeer.call(server.port), ScriptedPeer.call(server.port) as third:
-            assert third.pdu() is None
+    with (
+        serving(settings=replace(QUICK, max_connections=2)) as server,
+        ScriptedPeer.call(server.port),
+        ScriptedPeer.call(server.port),
+        ScriptedPeer.call(server.port) as third,
+    ):
+        assert third.pdu() is None
 
 
 @pytest.mark.req("M-ASSOC-08", "P-ASSOC-06")
@@ -155,22 +157,25 @@ def test_stop_lets_the_operation_answer_and_then_aborts() -> None:
 
 def test_draining_takes_no_more_and_waits_for_the_busy() -> None:
     held = Held()
-    with serving({commands.C_STORE_RQ: held.service}) as server:
-        with ScriptedPeer.call(server.port) as busy, ScriptedPeer.call(server.port) as quiet:
-            busy.associate(request(CT))
-            quiet.associate()
-            busy.send(message(1, commands.store_rq(CT, "1.2.3"), b"data"))
-            assert held.began.wait(10)
-            results: list[bool] = []
-            draining = threading.Thread(target=lambda: results.append(server.acceptor.drain(20, quiet=0.1)))
-            draining.start()
-            server.thread.join(10)
-            assert quiet.aborted() == Abort(0)
-            held.go_on.set()
-            assert busy.message()[1][commands.STATUS] == 0
-            assert busy.aborted() == Abort(0)
-            draining.join(20)
-            assert results == [True]
+    with (
+        serving({commands.C_STORE_RQ: held.service}) as server,
+        ScriptedPeer.call(server.port) as busy,
+        ScriptedPeer.call(server.port) as quiet,
+    ):
+        busy.associate(request(CT))
+        quiet.associate()
+        busy.send(message(1, commands.store_rq(CT, "1.2.3"), b"data"))
+        assert held.began.wait(10)
+        results: list[bool] = []
+        draining = threading.Thread(target=lambda: results.append(server.acceptor.drain(20, quiet=0.1)))
+        draining.start()
+        server.thread.join(10)
+        assert quiet.aborted() == Abort(0)
+        held.go_on.set()
+        assert busy.message()[1][commands.STATUS] == 0
+        assert busy.aborted() == Abort(0)
+        draining.join(20)
+        assert results == [True]
 
 
 def test_a_policy_that_fails_costs_one_connection() -> None:
@@ -214,19 +219,21 @@ def fixture_contexts(certificate: Path) -> Iterator[tuple[ssl.SSLContext, ssl.SS
 @pytest.mark.parametrize("length", [10, 3_000_000])
 def test_tls(contexts: tuple[ssl.SSLContext, ssl.SSLContext], length: int) -> None:
     storing = Storing()
-    with serving({commands.C_STORE_RQ: storing}, ssl_context=contexts[0]) as server:
-        with dimse.connect(
+    with (
+        serving({commands.C_STORE_RQ: storing}, ssl_context=contexts[0]) as server,
+        dimse.connect(
             ("127.0.0.1", server.port),
             calling="A",
             called="B",
             contexts=[*CONTEXTS, ProposedContext(CT, ("1.2.840.10008.1.2",))],
             settings=QUICK,
             ssl=contexts[1],
-        ) as association:
-            assert association.echo() == 0
-            body = os.urandom(length)
-            assert association.store(association.context_for(CT).id, CT, "1.2.3", BytesSource(body)) == 0
-            assert association.echo() == 0
+        ) as association,
+    ):
+        assert association.echo() == 0
+        body = os.urandom(length)
+        assert association.store(association.context_for(CT).id, CT, "1.2.3", BytesSource(body)) == 0
+        assert association.echo() == 0
     assert storing.stored[0][2] == body
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+
 from integration.dimse.dimse_services import CT, QUICK, Serving, Storing, serving
 from isocenter.dimse import Settings, commands
 from isocenter.dimse.pdu import Abort, AssociateReject, Data, ReleaseReply, ReleaseRequest, UserInformation, encode

@@ -1,9 +1,10 @@
-"""A sender that leaves Nagle's algorithm on mustn't wait for our delayed acknowledgements (PEERS: 22/s against 870/s)."""
+"""A sender that leaves Nagle's algorithm on mustn't wait for our delayed acknowledgements (22/s against 870/s)."""
 
 import socket
 import time
 
 import pytest
+
 from integration.dimse.dimse_services import CT, Storing, serving
 from isocenter.dimse import commands
 from isocenter.dimse.pdu import ReleaseReply, ReleaseRequest

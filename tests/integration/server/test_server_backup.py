@@ -1,4 +1,4 @@
-"""Backup while objects arrive, restore elsewhere, verify; rebuild; what an older index beside a newer store leads to."""
+"""Backup while objects arrive, restore elsewhere, verify; rebuild; an index that is older than the store or lost."""
 
 import json
 import os

@@ -1,13 +1,14 @@
 """Archives behind a real HTTP port."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from web_archive import Archive, served
+from web_archive import Archive, opened_archive
 
 Open = Callable[..., tuple[httpx.Client, Archive]]
 
@@ -15,22 +16,14 @@ Open = Callable[..., tuple[httpx.Client, Archive]]
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Open]:
     """Opens archives with settings of the test's choice."""
-    closing: list[Callable[[], object]] = []
+    with ExitStack() as stack:
 
-    def start(**settings: Any) -> tuple[httpx.Client, Archive]:
-        folder = tmp_path / str(len(closing))
-        folder.mkdir()
-        archive = Archive(folder, **settings)
-        context = served(archive)
-        client = context.__enter__()
-        closing.append(lambda: (context.__exit__(None, None, None), archive.close()))
-        return client, archive
+        def start(**settings: Any) -> tuple[httpx.Client, Archive]:
+            folder = tmp_path / str(len(list(tmp_path.iterdir())))
+            folder.mkdir()
+            return stack.enter_context(opened_archive(folder, **settings))
 
-    try:
         yield start
-    finally:
-        for close in reversed(closing):
-            close()
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from isocenter.dimse import commands
-from isocenter.dimse.commands import Command, MalformedCommand, decode, encode
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+
+from isocenter.dimse import commands
+from isocenter.dimse.commands import Command, MalformedCommand, decode, encode
 
 texts = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64)
 shorts = st.integers(0, 0xFFFF)

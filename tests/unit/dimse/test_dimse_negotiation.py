@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from isocenter.dimse import negotiation
 from isocenter.dimse.negotiation import (
     Offer,
@@ -20,7 +21,14 @@ from isocenter.dimse.negotiation import (
     propose,
     query_extras,
 )
-from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateRequest, ContextProposal, Role, UserInformation
+from isocenter.dimse.pdu import (
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ContextProposal,
+    Role,
+    UserInformation,
+)
 from isocenter.dimse.settings import ProposedContext, Settings
 from material import REQUIREMENTS
 

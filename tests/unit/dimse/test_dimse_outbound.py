@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from isocenter.dimse import commands
 from isocenter.dimse.failures import SourceFailed
 from isocenter.dimse.outbound import BytesSource, FileSource, Vectors, command_pdus, data_pdus, fragment_size

@@ -1,6 +1,7 @@
 """The state table, every cell of it, against PS3.8 table 9-10 as written down a second time below, by columns."""
 
 import pytest
+
 from isocenter.dimse.pdu import (
     Abort,
     AssociateAccept,
@@ -229,7 +230,9 @@ def _check_indication(action: Action, events: list[object]) -> None:
         case "AE_6":
             assert events == [RQ]
         case "DT_2" | "AR_6":
-            assert [(type(e), e.views[0].tobytes()) for e in events if isinstance(e, Fragments)] == [(Fragments, b"abcd")]
+            assert [(type(e), e.views[0].tobytes()) for e in events if isinstance(e, Fragments)] == [
+                (Fragments, b"abcd")
+            ]
         case "AR_2" | "AR_8":
             assert events == [ReleaseRequest()]
         case "AR_3" | "AR_10":

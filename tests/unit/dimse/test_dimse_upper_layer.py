@@ -5,11 +5,12 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from isocenter.dimse.pdu import Abort, Data, encode
 from isocenter.dimse.pdu_reading import decode_all
 from isocenter.dimse.slabs import SLAB, Slabs
 from isocenter.dimse.state import State
-from isocenter.dimse.upper_layer import IDLE_BUFFER, Aborted, Fragments, UpperLayer
+from isocenter.dimse.upper_layer import IDLE_BUFFER, Aborted, Fragments
 from unit.dimse.dimse_layers import established, feed
 
 fragments = st.tuples(st.sampled_from([1, 3]), st.integers(0, 3), st.binary(max_size=300))

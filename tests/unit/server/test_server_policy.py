@@ -1,0 +1,228 @@
+"""Which associations are accepted, and which contexts on them."""
+
+import csv
+
+import pytest
+
+from isocenter.config import HostedAE, Limits, Peer, Settings
+from isocenter.declarations import sop_classes
+from isocenter.dicom import uids
+from isocenter.dimse.pdu import (
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ContextProposal,
+    Result,
+    Role,
+    UserInformation,
+)
+from isocenter.server.board import Board, Kind
+from isocenter.server.policy import ArchivePolicy, Hosts, Places, plain
+from material import REQUIREMENTS
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+J2K = "1.2.840.10008.1.2.4.90"
+JPEG = "1.2.840.10008.1.2.4.50"
+
+
+def request(
+    *contexts: tuple[str, tuple[str, ...]], called: str = "ISOCENTER", calling: str = "CT1", **user: object
+) -> AssociateRequest:
+    proposals = tuple(ContextProposal(2 * i + 1, abstract, syntaxes) for i, (abstract, syntaxes) in enumerate(contexts))
+    return AssociateRequest(called, calling, proposals, UserInformation(**user))  # type: ignore[arg-type]
+
+
+def decide(settings: Settings, asked: AssociateRequest, address: str = "10.0.0.1") -> AssociateAccept | AssociateReject:
+    return ArchivePolicy(settings).negotiate(asked, address, 11112)
+
+
+def accepted(settings: Settings, asked: AssociateRequest, address: str = "10.0.0.1") -> AssociateAccept:
+    answer = decide(settings, asked, address)
+    assert isinstance(answer, AssociateAccept)
+    return answer
+
+
+def results(settings: Settings, *contexts: tuple[str, tuple[str, ...]]) -> list[tuple[int, str]]:
+    answer = accepted(settings, request(*contexts))
+    return [(c.result, c.syntax) for c in answer.contexts]
+
+
+ECHO = (uids.VERIFICATION, (uids.IMPLICIT_LE,))
+KNOWN = Settings(dicom_policy="known-peers", peers=(Peer(title="CT1", host="10.0.0.1"),))
+
+
+@pytest.mark.req("M-ASSOC-04")
+def test_a_foreign_application_context_is_rejected() -> None:
+    asked = AssociateRequest("ISOCENTER", "CT1", (), application_context="1.2.3")
+    assert decide(Settings(), asked) == AssociateReject(1, 1, 2)
+
+
+def test_an_unknown_called_title_is_rejected() -> None:
+    assert decide(Settings(), request(ECHO, called="OTHER")) == AssociateReject(1, 1, 7)
+
+
+@pytest.mark.req("I-SEC-03", "M-ASSOC-08", "M-SEC-05")
+def test_with_known_peers_title_and_address_must_fit() -> None:
+    assert isinstance(decide(KNOWN, request(ECHO)), AssociateAccept)
+    assert isinstance(decide(KNOWN, request(ECHO), "::ffff:10.0.0.1"), AssociateAccept)
+    assert decide(KNOWN, request(ECHO), "10.0.0.2") == AssociateReject(1, 1, 3)
+    assert decide(KNOWN, request(ECHO, calling="CT2")) == AssociateReject(1, 1, 3)
+
+
+def test_a_peer_without_an_address_may_call_from_anywhere() -> None:
+    settings = Settings(dicom_policy="known-peers", peers=(Peer(title="CT1"),))
+    assert isinstance(decide(settings, request(ECHO), "192.0.2.9"), AssociateAccept)
+
+
+def test_one_ae_may_be_guarded_and_another_open() -> None:
+    settings = Settings(aes=(HostedAE(title="OPEN"), HostedAE(title="SHUT", known_peers=True)))
+    assert isinstance(decide(settings, request(ECHO, called="OPEN")), AssociateAccept)
+    assert decide(settings, request(ECHO, called="SHUT")) == AssociateReject(1, 1, 3)
+
+
+def test_a_hosts_name_is_looked_up_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    now = [100.0]
+
+    def look_up(host: str) -> frozenset[str]:
+        asked.append(host)
+        return frozenset({"10.0.0.9"})
+
+    monkeypatch.setattr("isocenter.server.policy._look_up", look_up)
+    hosts = Hosts(lambda: now[0])
+    peer = Peer(title="A", host="modality.example.org")
+    assert hosts.caller((peer,), "10.0.0.9") is peer
+    assert hosts.caller((peer,), "10.0.0.8") is None
+    assert asked == ["modality.example.org"]
+    now[0] += 61
+    assert hosts.caller((peer,), "10.0.0.9") is peer
+    assert len(asked) == 2
+
+
+@pytest.mark.req("I-SEC-04", "M-SEC-06")
+def test_a_peer_gets_only_the_contexts_it_is_allowed() -> None:
+    settings = Settings(peers=(Peer(title="CT1", host="10.0.0.1", allow=("store",)),))
+    native = (uids.EXPLICIT_LE,)
+    contexts = (
+        (uids.VERIFICATION, native),
+        (CT, native),
+        (uids.STUDY_ROOT_FIND, native),
+        (uids.STUDY_ROOT_MOVE, native),
+    )
+    assert [result for result, _ in results(settings, *contexts)] == [
+        Result.ACCEPTANCE,
+        Result.ACCEPTANCE,
+        Result.USER_REJECTION,
+        Result.USER_REJECTION,
+    ]
+
+
+@pytest.mark.req("I-CTX-02")
+def test_the_acceptors_order_decides_so_that_nobody_is_made_to_compress() -> None:
+    offered = (JPEG, J2K, uids.IMPLICIT_LE, uids.EXPLICIT_LE)
+    assert results(Settings(), (CT, offered)) == [(0, uids.EXPLICIT_LE)]
+    assert results(Settings(), (CT, (JPEG, J2K))) == [(0, J2K)]
+
+
+@pytest.mark.req("M-ASSOC-09")
+def test_the_proposers_order_decides_where_that_is_set() -> None:
+    offered = (J2K, uids.IMPLICIT_LE, uids.EXPLICIT_LE)
+    for ae in (HostedAE(preset="marie"), HostedAE(syntax_choice="proposer")):
+        assert results(Settings(aes=(ae,)), (CT, offered)) == [(0, J2K)]
+
+
+def test_an_ae_may_be_limited_to_some_syntaxes() -> None:
+    settings = Settings(aes=(HostedAE(syntaxes=(uids.IMPLICIT_LE,)),))
+    assert results(settings, (CT, (uids.EXPLICIT_LE,)), (CT, (uids.EXPLICIT_LE, uids.IMPLICIT_LE))) == [
+        (Result.TRANSFER_SYNTAXES_NOT_SUPPORTED, ""),
+        (0, uids.IMPLICIT_LE),
+    ]
+
+
+def test_a_syntax_that_no_list_knows_is_kept_if_nothing_better_was_offered() -> None:
+    assert results(Settings(), (CT, ("1.2.3.4.5",)), (CT, ("1.2.3.4.5", uids.EXPLICIT_LE))) == [
+        (0, "1.2.3.4.5"),
+        (0, uids.EXPLICIT_LE),
+    ]
+
+
+@pytest.mark.req("I-ARCH-12")
+def test_which_storage_classes_an_ae_takes() -> None:
+    native = (uids.EXPLICIT_LE,)
+    unknown, worklist = ("1.2.3.4", native), ("1.2.840.10008.5.1.4.31", native)
+    refused = Result.ABSTRACT_SYNTAX_NOT_SUPPORTED
+    for ae, expected in (
+        (HostedAE(), [0, 0, refused]),
+        (HostedAE(storage="declared"), [0, refused, refused]),
+        (HostedAE(storage="declared", classes=("1.2.3.4",)), [0, 0, refused]),
+        (HostedAE(storage="none"), [refused, refused, refused]),
+    ):
+        found = results(Settings(aes=(ae,)), (CT, native), unknown, worklist)
+        assert [result for result, _ in found] == expected
+
+
+def test_every_storage_class_of_the_catalogue_is_accepted() -> None:
+    wanted = set()
+    for name in ("marie", "iconnect", "sendtopacs", "intellibridge"):
+        with (REQUIREMENTS / f"{name}_sop_classes.csv").open() as file:
+            for row in csv.DictReader(file):
+                uid = row.get("uid") or row.get("sop_class_uid") or ""
+                if sop_classes.is_storage(uid):
+                    wanted.add(uid)
+    assert len(wanted) > 100
+    policy = Settings(aes=(HostedAE(storage="declared"),))
+    ordered = sorted(wanted)
+    for start in range(0, len(ordered), 128):
+        found = results(policy, *((uid, (uids.IMPLICIT_LE,)) for uid in ordered[start : start + 128]))
+        assert {result for result, _ in found} == {0}
+
+
+@pytest.mark.req("I-ASSOC-03")
+def test_a_requestor_that_retrieves_may_be_the_storage_scp() -> None:
+    asked = request((CT, (uids.EXPLICIT_LE,)), roles={CT: Role(scu=False, scp=True)})
+    assert accepted(Settings(), asked).user.roles == {CT: Role(scu=False, scp=True)}
+
+
+@pytest.mark.req("I-CTX-07", "I-CTX-06", "I-FIND-03")
+def test_relational_queries_are_granted_as_the_ae_is_set() -> None:
+    find, move = uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_MOVE
+    for relational in (True, False):
+        asked = request((find, (uids.EXPLICIT_LE,)), (move, (uids.EXPLICIT_LE,)), extended={find: b"\1", move: b"\1"})
+        answer = accepted(Settings(aes=(HostedAE(relational=relational),)), asked)
+        assert answer.user.extended == {find: bytes([relational]), move: bytes([relational])}
+
+
+@pytest.mark.req("I-ASSOC-04")
+def test_the_maximum_pdu_is_configured() -> None:
+    assert accepted(Settings(limits=Limits(max_pdu=50 << 10)), request(ECHO)).user.max_pdu == 50 << 10
+
+
+@pytest.mark.req("I-ASSOC-32")
+def test_limits_count_all_processes_together() -> None:
+    settings = Settings(limits=Limits(associations=2), aes=(HostedAE(), HostedAE(title="SMALL", associations=1)))
+    board = Board(2, 10)
+    board.open(0, Kind.DICOM, 0)
+    board.open(1, Kind.DICOM, 0)
+    one, two = Places(settings, board, 0), Places(settings, board, 1)
+    small = one.enter("SMALL", "A", "10.0.0.1")
+    assert small is not None
+    assert two.enter("SMALL", "B", "10.0.0.2") is None
+    assert two.enter("ISOCENTER", "B", "10.0.0.2") is not None
+    assert one.enter("ISOCENTER", "C", "10.0.0.3") is None
+    one.leave(small)
+    assert one.enter("ISOCENTER", "C", "10.0.0.3") is not None
+    assert board.total() == 2
+
+
+def test_an_address_may_have_a_limit_of_its_own() -> None:
+    settings = Settings(limits=Limits(associations_per_address=1))
+    places = Places(settings, Board(1, 10), 0)
+    assert places.enter("ISOCENTER", "A", "10.0.0.1") is not None
+    assert places.enter("ISOCENTER", "B", "::ffff:10.0.0.1") is None
+    assert places.enter("ISOCENTER", "B", "10.0.0.2") is not None
+
+
+def test_plain_addresses() -> None:
+    assert plain("::ffff:10.0.0.1") == "10.0.0.1"
+    assert plain("fe80::1%eth0") == "fe80::1"
+    assert plain("10.0.0.1") == "10.0.0.1"
