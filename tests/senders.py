@@ -199,7 +199,10 @@ class Senders:
 
 def connect(port: int, *, calling: str = "SENDER", called: str = CALLED) -> dimse.ClientAssociation:
     """An association for storing CTs in Explicit VR Little Endian."""
-    contexts = [dimse.ProposedContext(CT, (uids.EXPLICIT_LE,)), dimse.ProposedContext(uids.VERIFICATION, (uids.IMPLICIT_LE,))]
+    contexts = [
+        dimse.ProposedContext(CT, (uids.EXPLICIT_LE,)),
+        dimse.ProposedContext(uids.VERIFICATION, (uids.IMPLICIT_LE,)),
+    ]
     return dimse.connect(("127.0.0.1", port), calling=calling, called=called, contexts=contexts, settings=_NETWORK)
 
 

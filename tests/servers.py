@@ -5,7 +5,7 @@
         server.kill_kind("index"); server.await_restart("index")
         server.kill(); server.start()          # SIGKILL of all processes, then again on the same data
 
-Everything is waited for by what the server says (its log, `ports.json`, `/metrics`), never by time.
+Everything is waited for by what the server says (its log, `/metrics`), never by time.
 """
 
 import contextlib
@@ -112,10 +112,9 @@ class Server:
 
     def await_ready(self) -> Self:
         """Wait until it says where it listens and that it is ready."""
-        until(lambda: self._said_ready() or self._ended(), told="server.ready")
-        assert not self._ended(), f"the server ended at its start:\n{self.log()[-3000:]}"
-        facts = json.loads((self.data / "run" / "ports.json").read_text())
-        self.dicom_port, self.http_port = int(facts["dicom_port"]), int(facts["http_port"])
+        said = until(lambda: list(self.events("server.ready")) or self._ended(), told="server.ready")
+        assert isinstance(said, list), f"the server ended at its start:\n{self.log()[-3000:]}"
+        self.dicom_port, self.http_port = said[-1]["dicom_port"], said[-1]["http_port"]
         return self
 
     def stop(self) -> int:
@@ -244,9 +243,6 @@ class Server:
 
     def _deaths(self, kind: str) -> int:
         return sum(event["process"].partition("-")[0] == kind for event in self.events("process.died"))
-
-    def _said_ready(self) -> bool:
-        return any(True for _ in self.events("server.ready"))
 
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None

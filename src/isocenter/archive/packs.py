@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from isocenter import telemetry
 from isocenter.archive import packs_file
 from isocenter.archive.packs_build import Builder, Place, place_of
@@ -21,7 +23,7 @@ from isocenter.archive.packs_file import COMMA, Block, PackFile
 from isocenter.archive.packs_gzip import Segment, deflated
 from isocenter.archive.packs_workers import Workers
 from isocenter.archive.retrieve import Located, Series, series_by_id
-from isocenter.database import Database
+from isocenter.database import Database, facts
 from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.store.api import Store
 
@@ -29,8 +31,10 @@ log = telemetry.logger("archive.packs")
 
 QUIET = 5_000_000
 """Microseconds without a change after which a series' pack is kept in the store."""
-_FEW = 12
-"""Instances whose JSON is made without a worker."""
+_ROOT = "web_root"
+"""The fact of the index that holds the service root clients were last seen to use."""
+_ROOT_PAUSE = 600.0
+"""Seconds between two notes of it."""
 
 
 class Metadata(Protocol):
@@ -98,9 +102,11 @@ class Packs:
         self._lock = threading.Lock()
         self._later = ThreadPoolExecutor(1, thread_name_prefix="packs-later")
         self._warmed = False
+        self._root, self._root_noted = "", -_ROOT_PAUSE
 
     def series(self, one: Series, root: str) -> Metadata:
         """The metadata of a series for clients who know us by `root`."""
+        self._note_root(root)
         key = _Key(one.id, one.revision, root)
         entry = self._remembered(key)
         if entry is not None:
@@ -124,7 +130,8 @@ class Packs:
     def make(self, series_id: int, root: str) -> bool:
         """Make the pack of a settled series and keep it in the store, unless it is there. False: no such series.
 
-        Raises Retriable where an object can't be read.
+        Its JSON names the root that clients were last seen to use, or else `root`. Raises Retriable where an object
+        can't be read.
         """
         one = series_by_id(self._database, series_id)
         if one is None:
@@ -133,6 +140,8 @@ class Packs:
         if found is not None:
             found.close()
             return True
+        with self._database.reading() as connection:
+            root = facts.read(connection, _ROOT) or root
         packs_file.put(self._store, one, root, self._whole(one, root))
         telemetry.count("isocenter_packs_made_total")
         return True
@@ -179,6 +188,23 @@ class Packs:
                 self._forget([next(iter(self._cached))])
         self._keep_later(one, root, entry)
 
+    def _note_root(self, root: str) -> None:
+        """Record by which root clients know us, now and then, for packs that are made before anyone asks."""
+        now = time.monotonic()
+        if root != self._root and now - self._root_noted >= _ROOT_PAUSE:
+            self._root, self._root_noted = root, now
+            self._later.submit(self._write_root, root)
+
+    def _write_root(self, root: str) -> None:
+        try:
+            with self._database.reading() as connection:
+                known = facts.read(connection, _ROOT)
+            if known != root:
+                with self._database.writing() as connection:
+                    facts.write(connection, _ROOT, root)
+        except (IsocenterError, SQLAlchemyError):
+            log.warning("packs.root_not_noted")
+
     def _forget(self, keys: list[_Key]) -> None:
         for key in keys:
             self._cached_size -= self._cached.pop(key).length
@@ -198,8 +224,12 @@ class Packs:
 
     def _keep(self, one: Series, root: str, blocks: list[Block]) -> None:
         try:
-            packs_file.put(self._store, one, root, blocks)
-            telemetry.count("isocenter_packs_made_total")
+            found = packs_file.open_pack(self._store, one)
+            if found is not None:
+                found.close()
+            if found is None or found.root != root:
+                packs_file.put(self._store, one, root, blocks)
+                telemetry.count("isocenter_packs_made_total")
         except (IsocenterError, OSError):
             log.warning("packs.not_kept", series=one.series_uid)
 

@@ -185,12 +185,17 @@ def index_rebuild(
 
 
 @store_app.command("verify")
-def store_verify(config: options.ConfigFile = None, data: options.Data = None, json: options.Json = False) -> None:
+def store_verify(
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
     """Compare every object with the digest that was recorded when it was received."""
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.verify(config, data, as_json=json))
+        stop(maintaining.verify(config, data, database, as_json=json))
 
 
 @app.command()

@@ -19,6 +19,7 @@ from isocenter.errors import ConfigurationError
 from isocenter.index import rebuild as rebuilding
 from isocenter.server import backup as backing
 from isocenter.server import startup, tokens
+from isocenter.store.api import Store
 from isocenter.store.verify import verify as verified
 
 
@@ -42,15 +43,15 @@ def rebuild(file: Path | None, data: Path | None, url: str | None, *, as_json: b
         with closing(index), bar("rebuilding") as advance:
             assume = startup.assumptions(settings)
             report = rebuilding.rebuild(store, index, compare=likeness, assume=assume, progress=advance)
-            startup.note_start(store, index)
+        startup.note_stop(settings, store)
     facts = {"objects": dict(report.verdicts), "set_aside": len(report.set_aside), "journal": report.journal}
     _tell(facts, as_json=as_json)
     return Exit.SOME_FAILED if report.set_aside else Exit.OK
 
 
-def verify(file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def verify(file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
     """`store verify`: every object against its digest, and every row of the index against the store."""
-    settings = _archive(file, data)
+    settings = _archive(file, data, database=url)
     store = startup.open_store(settings)
     verdicts: Counter[str] = Counter()
     bad: list[dict[str, str]] = []
@@ -72,8 +73,14 @@ def verify(file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
     return Exit.SOME_FAILED if bad else Exit.OK
 
 
-def _missing(settings: Settings, store: Any) -> list[str]:
-    database.check_schema(settings.database_url)
+def _missing(settings: Settings, store: Store) -> list[str]:
+    try:
+        if settings.sqlite and not (path := startup.sqlite_file(settings)).exists():
+            raise ConfigurationError(f"database: there is no {path}")
+        database.check_schema(settings.database_url)
+    except ConfigurationError as error:
+        say(f"not compared with the index: {error.comment}")
+        return []
     index = database.open(settings.database_url, pool_size=1)
     with closing(index):
         return list(backing.missing_objects(index, store))

@@ -9,7 +9,8 @@ class Settings:
     """Limits and time-outs of associations, in bytes and seconds. A time-out of 0 never ends."""
 
     max_pdu: int = 1 << 18
-    """The maximum length that we announce. Fragments are taken as they arrive, so that it costs no memory."""
+    """The maximum length that we announce. Fragments are taken as they arrive, so that it costs no memory; some peers
+    allocate as much. Measured with 0.5 MB objects: 128 KiB, 256 KiB and 1 MiB make no difference."""
     max_pdu_sent: int = 1 << 18
     """The longest PDU we send, whatever longer the peer would take."""
     window: tuple[int, int] = (1, 1)

@@ -111,7 +111,7 @@ def restore(settings: Settings, folder: Path, progress: Progress = lambda _done,
     """Bring `folder` back into the data folder of `settings`, which must hold no archive, adopt what came after the
     index was copied, and verify every object."""
     manifest = read_manifest(folder)
-    if settings.store_root.exists() or (settings.sqlite and Path(settings.database_url[10:]).exists()):
+    if settings.store_root.exists() or (settings.sqlite and startup.sqlite_file(settings).exists()):
         raise ConfigurationError(f"data: {settings.data} holds an archive already")
     startup.make_data_folder(settings)
     draft = settings.data / "store.restoring"
@@ -128,6 +128,7 @@ def _checked(settings: Settings, progress: Progress) -> Restored:
     store = startup.open_store(settings)
     with store.exclusive():
         adopted = int(startup.prepare(settings, store)["adopted"])
+        startup.note_stop(settings, store)
     unsound = []
     objects = 0
     for finding in verify(store):
@@ -180,7 +181,7 @@ def _dumped(url: URL, folder: Path) -> str:
 
 def _restore_index(settings: Settings, folder: Path, manifest: Manifest) -> None:
     if manifest.index == _SQLITE_COPY and settings.sqlite:
-        place = Path(database.open(settings.database_url, pool_size=1).path)
+        place = startup.sqlite_file(settings)
         shutil.copyfile(folder / _SQLITE_COPY, place)
         place.chmod(0o600)
     elif manifest.index == _POSTGRESQL_COPY and not settings.sqlite:

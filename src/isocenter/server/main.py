@@ -8,7 +8,7 @@ from typing import Any
 
 from isocenter import telemetry
 from isocenter.config import Settings
-from isocenter.errors import ConfigurationError
+from isocenter.errors import ConfigurationError, IsocenterError
 from isocenter.server import startup
 from isocenter.server.banner import banner
 from isocenter.server.board import Board
@@ -16,6 +16,7 @@ from isocenter.server.ports import Listeners, bind, write_ports
 from isocenter.server.process import call, limit_arenas
 from isocenter.server.supervisor import Plan, Supervisor
 from isocenter.server.workers import ROLES, counts
+from isocenter.store.filesystem import FilesystemStore
 
 log = telemetry.logger("server")
 
@@ -37,7 +38,10 @@ def serve(settings: Settings, reload: Callable[[], Settings]) -> int:
         folder = startup.make_run_folder(settings)
         try:
             prepared = call(lambda: startup.prepare(settings, store))
-            return _supervise(settings, reload, listeners, folder, prepared)
+            status = _supervise(settings, reload, listeners, folder, prepared)
+            if status == 0:
+                _note_stop(settings, store)
+            return status
         finally:
             listeners.close()
             startup.remove_run_folder(settings, folder)
@@ -68,8 +72,19 @@ def _supervise(
 
 
 def _announce(settings: Settings, listeners: Listeners) -> None:
-    write_ports(settings.run_folder, settings, listeners)
+    try:
+        write_ports(settings.run_folder, settings, listeners)
+    except OSError:
+        log.error("ports.unwritten", exc_info=True)  # on a full disk it still serves what it holds
     log.info("server.ready", dicom_port=listeners.dicom_port, http_port=listeners.http_port)
+
+
+def _note_stop(settings: Settings, store: FilesystemStore) -> None:
+    """Best effort: without it the next start compares index and store."""
+    try:
+        call(lambda: startup.note_stop(settings, store))
+    except IsocenterError as error:
+        log.warning("stop.unnoted", reason=error.reason, comment=error.comment)
 
 
 def _reloaded(old: Settings, new: Settings) -> Settings:

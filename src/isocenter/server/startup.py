@@ -29,7 +29,7 @@ from isocenter.store.filesystem import FilesystemStore
 
 log = telemetry.logger("server.startup")
 
-_LAST_START = "last-start"
+_LAST_STOP = "last-stop"
 _PATIENCE = 60.0
 _LONGEST_SOCKET = 90
 """A unix socket's path has room for 107 bytes; names in the run folder stay below the difference."""
@@ -38,6 +38,11 @@ _LONGEST_SOCKET = 90
 def open_store(settings: Settings) -> FilesystemStore:
     """The store of this installation. Each process opens its own."""
     return FilesystemStore(settings.store_root, durability=settings.durability, floor_bytes=settings.free_space_floor)
+
+
+def sqlite_file(settings: Settings) -> Path:
+    """The file of an SQLite index."""
+    return Path(settings.database_url.partition("///")[2].partition("?")[0])
 
 
 def make_data_folder(settings: Settings) -> None:
@@ -97,17 +102,17 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
 
 
 def _reconcile(settings: Settings, store: FilesystemStore, index: Database, *, fresh: bool) -> int:
-    """Give the index what only the store knows: what a crash left between the two, or everything if the index is not
-    the one that served this store last (restored, or lost)."""
+    """Give the index what only the store knows: what a crash left between the two, or everything if the index may not
+    be the one that served this store last (restored, or lost)."""
     recovered = store.recover().recovered
     if fresh:
         adopted = _rebuild(settings, store, index)
-    elif not _same_start(store, index):
+    elif not _in_step(store, index):
         adopted = _catch_up(settings, store, index)
     else:
         adopted = _adopt(settings, store, index, recovered)
     store.settle(recovered)
-    note_start(store, index)
+    store.remove_pack(_LAST_STOP)
     return adopted
 
 
@@ -121,9 +126,9 @@ def _rebuild(settings: Settings, store: FilesystemStore, index: Database) -> int
 
 
 def _catch_up(settings: Settings, store: FilesystemStore, index: Database) -> int:
-    """The index is older than the store: adopt what it lacks, then delete again what was deleted meanwhile."""
-    log.warning("index.out-of-step")
-    adopted = _adopt(settings, store, index, rebuild.unknown(index, store.keys()))
+    """The index may be older than the store: adopt what it lacks, then delete again what was deleted meanwhile."""
+    log.warning("index.compared", reason="no clean stop of this index and this store")
+    adopted = _adopt(settings, store, index, filter(store.exists, rebuild.unknown(index, store.names())))
     deletions = [record for record in store.journal() if record.get("kind") == JOURNAL_DELETION]
     with closing(LocalWriter(index)) as writer:
         for record in sorted(deletions, key=lambda record: int(record.get("at", 0))):
@@ -153,20 +158,27 @@ def assumptions(settings: Settings) -> rebuild.Assume:
     return assume
 
 
-def _same_start(store: Store, index: Database) -> bool:
-    """Whether this index and this store were started together the last time."""
+def _in_step(store: Store, index: Database) -> bool:
+    """Whether this index and this store were stopped together, and no server has run on the store since."""
     with index.reading() as connection:
-        noted = facts.read(connection, _LAST_START)
+        noted = facts.read(connection, _LAST_STOP)
     try:
-        with store.open_pack(_LAST_START) as pack:
+        with store.open_pack(_LAST_STOP) as pack:
             return bool(noted) and pack.pread(64, 0).decode("ascii", "replace") == noted
     except Refused:
         return False
 
 
-def note_start(store: Store, index: Database) -> None:
-    """Both remember this start; if they don't agree at the next one, they are compared object by object."""
-    start = uuid.uuid4().hex
-    with index.writing() as connection:
-        facts.write(connection, _LAST_START, start)
-    store.put_pack(_LAST_START, [start.encode()])
+def note_stop(settings: Settings, store: Store) -> None:
+    """Both remember that they were in step when the server stopped; the store's mark goes at the next start.
+
+    So an index that was copied before, or while the server ran, is known as an older one. Without a clean stop the two
+    are compared object by object. The caller holds the store. Raises Retriable where there is no space.
+    """
+    from isocenter import database
+
+    stop = uuid.uuid4().hex
+    with closing(database.open(settings.database_url, pool_size=1)) as index:
+        with index.writing() as connection:
+            facts.write(connection, _LAST_STOP, stop)
+        store.put_pack(_LAST_STOP, [stop.encode()])

@@ -8,7 +8,7 @@ from isocenter.dimse import Acceptor
 from isocenter.index import remote
 from isocenter.index.writer import LocalWriter
 from isocenter.jobs import Queue, Runner, removal
-from isocenter.server import metrics
+from isocenter.server import metrics, packing
 from isocenter.server.archive import index_socket, open_archive
 from isocenter.server.board import Kind
 from isocenter.server.policy import ArchivePolicy, Places, network_settings
@@ -73,8 +73,6 @@ def web(worker: Worker) -> None:
 
 def jobs(worker: Worker) -> None:
     """Carries out background work."""
-    from isocenter.server import packing
-
     worker.listeners.close()
     end = Termination()
     metrics.publish(worker.folder, worker.slot, worker.name)

@@ -202,6 +202,10 @@ class Store(Protocol):
         """The complete objects, in no order; walks the store."""
         ...
 
+    def names(self) -> Iterator[str]:
+        """The keys of all objects, complete or not, in no order; walks the store without opening anything."""
+        ...
+
     def remove(self, key: str) -> bool:
         """Delete an object, durably. Only for an explicit deletion row. False if there was none."""
         ...

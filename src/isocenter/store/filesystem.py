@@ -104,11 +104,13 @@ class FilesystemStore:
 
     def keys(self) -> Iterator[str]:
         """Walk all folders; a file counts if it begins with a header."""
+        return (name for name in self.names() if self._complete(self._layout.object(name)))
+
+    def names(self) -> Iterator[str]:
+        """Walk all folders."""
         for folder in _folders(self._layout.objects):
             for leaf in _folders(folder):
-                for name in os.listdir(leaf):
-                    if KEY.match(name) and self._complete(f"{leaf}/{name}"):
-                        yield name
+                yield from filter(KEY.match, os.listdir(leaf))
 
     def remove(self, key: str) -> bool:
         """Delete an object, durably."""

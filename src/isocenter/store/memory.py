@@ -191,6 +191,10 @@ class MemoryStore:
         """All complete objects."""
         yield from list(self.objects)
 
+    def names(self) -> Iterator[str]:
+        """The same."""
+        yield from list(self.objects)
+
     def remove(self, key: str) -> bool:
         """Delete an object."""
         return self.objects.pop(checked_key(key), None) is not None

@@ -24,7 +24,7 @@ def service_root(scope: Scope, headers: Headers, public_root: str) -> str:
         return public_root.rstrip("/") + MOUNT
     scheme, host, prefix = _forwarded(headers)
     scheme = scheme if scheme in ("http", "https") else scope.get("scheme", "http")
-    host = host or headers.get("host", "")
+    host = host or _with_port(headers.get("host", ""), scope)
     if not _HOST.match(host):
         host = _server(scope)
     return f"{scheme}://{host}{prefix}{MOUNT}"
@@ -38,6 +38,14 @@ def study_url(root: str, study: str, series: str = "", instance: str = "") -> st
     if instance:
         url += f"/instances/{_quoted(instance)}"
     return url
+
+
+def _with_port(host: str, scope: Scope) -> str:
+    """`host` with the port that it lacks: dicomweb-client leaves it out. Only where the client named this very machine,
+    since a proxy that passes the name on has a port of its own."""
+    server = scope.get("server") or ("", None)
+    direct = host in (server[0], f"[{server[0]}]", "localhost", "127.0.0.1", "[::1]")
+    return f"{host}:{server[1]}" if direct and server[1] not in (None, 80, 443) else host
 
 
 def _quoted(uid: str) -> str:

@@ -77,7 +77,7 @@ def test_get_brings_the_objects_back(server: Any, cli: Cli, tmp_path: Path) -> N
     assert came.PixelData == pydicom.dcmread(sent).PixelData
 
 
-@pytest.mark.req("M-MOVE-09")
+@pytest.mark.req("I-MOVE-ST-08")
 @pytest.mark.usefixtures("filled")
 def test_move_to_an_unknown_title_says_so(server: Any, cli: Cli) -> None:
     done = cli("move", server.peer, "--to", "NOBODY", "-k", "PatientID=1CT1", "--level", "patient",

@@ -16,6 +16,12 @@ def test_from_the_request() -> None:
     assert root(host="[::1]:8042") == "http://[::1]:8042/dicom-web"
 
 
+def test_a_client_that_leaves_the_port_out() -> None:
+    assert root(host="10.0.0.5") == root(host="10.0.0.5:8042") == "http://10.0.0.5:8042/dicom-web"
+    assert root(host="localhost") == "http://localhost:8042/dicom-web"
+    assert root(host="pacs.example.org") == "http://pacs.example.org/dicom-web"
+
+
 def test_from_a_proxy() -> None:
     said = {"x_forwarded_proto": "https", "x_forwarded_host": "pacs.example.org", "x_forwarded_prefix": "/archive/"}
     assert root(host="inner", **said) == "https://pacs.example.org/archive/dicom-web"
