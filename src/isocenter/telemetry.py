@@ -75,11 +75,11 @@ class JsonFormatter(logging.Formatter):
         """The line for `record`."""
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {
+            **getattr(record, "fields", {}),
             "time": f"{at}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "room": record.name.removeprefix(f"{_ROOT}."),
             "event": record.getMessage(),
-            **getattr(record, "fields", {}),
         }
         return json.dumps(line, default=str, ensure_ascii=False)
 

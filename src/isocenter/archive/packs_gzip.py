@@ -6,6 +6,7 @@ checksums of the pieces are combined. So packs of several series make one answer
 
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
@@ -58,25 +59,28 @@ def combined_crc(first: int, second: int, length: int) -> int:
 
     Appending a zero bit is a linear map on the checksum; its powers are applied for the bits of `length`.
     """
-    matrix = [_POLYNOMIAL, *(1 << n for n in range(31))]
-    for _ in range(3):  # one bit to eight
-        matrix = _squared(matrix)
+    power = 3  # bits, not bytes
     while length:
         if length & 1:
-            first = _times(matrix, first)
+            first = _times(_zeros(power), first)
         length >>= 1
-        matrix = _squared(matrix) if length else matrix
+        power += 1
     return first ^ second
 
 
-def _times(matrix: list[int], vector: int) -> int:
+@cache
+def _zeros(power: int) -> tuple[int, ...]:
+    """The map for 2**power zero bits, a row an input bit."""
+    if power == 0:
+        return (_POLYNOMIAL, *(1 << n for n in range(31)))
+    half = _zeros(power - 1)
+    return tuple(_times(half, row) for row in half)
+
+
+def _times(matrix: tuple[int, ...], vector: int) -> int:
     total = 0
     for row in matrix:
         if vector & 1:
             total ^= row
         vector >>= 1
     return total
-
-
-def _squared(matrix: list[int]) -> list[int]:
-    return [_times(matrix, row) for row in matrix]

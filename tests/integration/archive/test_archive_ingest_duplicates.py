@@ -20,14 +20,13 @@ POLICIES = ("keep-first", "keep-first-supplement", "replace", "new-uid", "reject
 
 def facts(archive: Running) -> dict[str, list[object]]:
     """What the index says of its objects, without primary keys."""
-    found = {
+    return {
         "instances": sorted((r.sop_uid, r.digest) for r in archive.rows("instance")),
         "versions": sorted((r.verdict, r.digest) for r in archive.rows("instance_version")),
         "conflicts": sorted((r.kind, r.sop_uid) for r in archive.rows("conflict")),
         "exceptions": sorted((r.reason, r.comment, r.sop_uid, r.calling) for r in archive.rows("exception")),
         "descriptions": sorted(r.description for r in archive.rows("study")),
     }
-    return found  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
