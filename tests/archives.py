@@ -14,7 +14,7 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,7 +139,6 @@ class Running:
     ingest: Ingest
     settings: Settings
     acceptor: dimse.Acceptor
-    titles: dict[str, Any] = field(default_factory=dict)
 
     def connect(
         self, *contexts: ProposedContext, calling: str = "TESTER", called: str = "", window: int = 1
@@ -282,7 +281,6 @@ class Destination:
         statuses: dict[str, int] | None = None,
         drop_after: int | None = None,
         refuse: bool = False,
-        window: int = 1,
     ) -> None:
         self.title, self.received, self.port = title, list[Received](), 0
         self.requests: list[dimse.AssociateRequest] = []
@@ -293,7 +291,6 @@ class Destination:
         """Released once an object is here, before it is answered."""
         self._syntaxes, self._classes, self._statuses = syntaxes, classes, statuses or {}
         self._drop_after, self._refuse = drop_after, refuse
-        self._settings = replace(NETWORK, window=(window, window))
 
     @property
     def peer(self) -> Peer:
@@ -306,7 +303,7 @@ class Destination:
         """See `dimse.Policy`."""
         self.requests.append(request)
         called = frozenset() if self._refuse else frozenset({self.title})
-        return dimse.TitlePolicy(self._offer, called, settings=self._settings).negotiate(request, address, port)
+        return dimse.TitlePolicy(self._offer, called, settings=NETWORK).negotiate(request, address, port)
 
     def _offer(self, abstract: str) -> dimse.Offer | None:
         taken = self._classes is None or abstract in self._classes

@@ -16,9 +16,7 @@ def listed(port: int) -> dict[str, set[str]]:
         instances: list[str] = []
         for series in query(port, "SERIES", StudyInstanceUID=study_uid, SeriesInstanceUID=""):
             series_uid = string_of(series, SERIES)
-            images = query(
-                port, "IMAGE", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID=""
-            )
+            images = query(port, "IMAGE", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid, SOPInstanceUID="")
             instances += (string_of(image, SOP_INSTANCE) for image in images)
         assert len(instances) == len(set(instances)), "an object is listed twice"
         assert int_of(study, INSTANCES_OF_STUDY) == len(instances)

@@ -82,9 +82,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     server.kill()
 
 
-def test_a_server_starts_on_a_full_disk(
-    small_disk: SmallDisk, make_server: Callable[..., Server], book: Book
-) -> None:
+def test_a_server_starts_on_a_full_disk(small_disk: SmallDisk, make_server: Callable[..., Server], book: Book) -> None:
     """What it holds can be retrieved although nothing can be written."""
     server = make_server(small_disk.path).start()
     with Senders(lambda: server.dicom_port, book):

@@ -50,9 +50,7 @@ def test_an_index_of_an_earlier_start_is_brought_up_to_date(server: Server, book
 
 
 @pytest.mark.parametrize("end", ["stopped", "killed"])
-def test_an_index_of_the_same_start_is_brought_up_to_date(
-    server: Server, book: Book, tmp_path: Path, end: str
-) -> None:
+def test_an_index_of_the_same_start_is_brought_up_to_date(server: Server, book: Book, tmp_path: Path, end: str) -> None:
     """More objects than the store remembers as just received, so that only a comparison finds them all."""
     send(server.dicom_port, book, [sample(n, run=901) for n in range(30)])
     copy_while_running(server, tmp_path / "copy.db")

@@ -32,7 +32,7 @@ class Call(NamedTuple):
 
 _LINE = re.compile(r"^(\d+) +(?:(\w+)\((.*)|<\.\.\. (\w+) resumed>(.*))$")
 _TARGET = re.compile(r"^\d+<(.*?)>[,)\s]")
-_CREATED = re.compile(r'O_CREAT.* = \d+<(.*?)>$')
+_CREATED = re.compile(r"O_CREAT.* = \d+<(.*?)>$")
 
 
 def calls(trace: Path) -> Iterator[Call]:

@@ -22,7 +22,7 @@ from isocenter.dicom.part10 import Receipt
 from isocenter.dicom.scan import NeedMore, Scan, scan, scan_file
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.index import extract
-from isocenter.index.records import Arrival, DuplicatePolicy, ExceptionNote, Outcome, Verdict
+from isocenter.index.records import Arrival, DuplicatePolicy, ExceptionNote, Verdict
 from isocenter.index.writer import Writer
 from isocenter.store.api import Spool, Store
 
@@ -32,11 +32,9 @@ _PREFIX = 1 << 16
 """Bytes of a data set that nearly always hold its whole header; scanned while the rest is still arriving."""
 _LONGEST_PREFIX = 1 << 20
 """A header that goes on beyond this is scanned at the end, in pieces."""
-_INDEX_DEADLINE = 60.0
-"""Seconds to wait for the index before the sender is told to try again."""
 _LONGEST_UID = 256
 """Characters of a UID that are looked at; none of a data set may be longer (`index.extract`)."""
-_NO_DIGEST = "0" * 64
+_NO_DIGEST = "?" * 64
 _UNTOLD = frozenset({DuplicatePolicy.KEEP_FIRST, DuplicatePolicy.NEW_UID})
 """Policies that leave no trace in the receipt, since a rebuilt index needs none to come to the same verdicts."""
 
@@ -93,7 +91,7 @@ class Ingest:
 class Reception:
     """One object on its way in. Give it the data set with `write`, then `finish`, `refuse` or `abandon` it."""
 
-    __slots__ = ("_header_size", "_ingest", "_next_scan", "_origin", "_received_at", "_scan", "_spool", "sop_class",
+    __slots__ = ("_blank_header", "_ingest", "_next_scan", "_origin", "_received_at", "_scan", "_spool", "sop_class",
                  "sop_instance", "syntax")  # fmt: skip
 
     def __init__(
@@ -108,8 +106,8 @@ class Reception:
         self._received_at = ingest.clock()
         self._scan: Scan | None = None
         self._next_scan = _PREFIX
-        self._header_size = len(self._header(_NO_DIGEST))
-        spool.begin(self._header_size)
+        self._blank_header = self._make_header()
+        spool.begin(len(self._blank_header))
 
     def write(self, views: Sequence[memoryview | bytes]) -> None:
         """Take the next bytes of the data set; the views need to stay valid only during the call.
@@ -209,7 +207,7 @@ class Reception:
             store_key=spool.key,
             digest=digest,
             size=spool.size,
-            offset=self._header_size,
+            offset=len(self._blank_header),
             received_at=self._received_at,
             source_aet=origin.calling,
             issuer=origin.issuer,
@@ -218,17 +216,21 @@ class Reception:
             read=spool.pread,
         )
 
-    def _header(self, digest: str) -> bytes:
+    def _make_header(self) -> bytes:
+        """The stored file's header but for the digest, which is known once the data set is through."""
         origin = self._origin
         policy = "" if origin.policy in _UNTOLD else str(origin.policy)
-        receipt = Receipt(origin.calling, origin.called, origin.address, self._received_at, digest, policy)
+        receipt = Receipt(origin.calling, origin.called, origin.address, self._received_at, _NO_DIGEST, policy)
         return part10.stored_header(self.sop_class, self.sop_instance, self.syntax, receipt)
+
+    def _header(self, digest: str) -> bytes:
+        return self._blank_header.replace(_NO_DIGEST.encode(), digest.encode(), 1)
 
     # --- filing
 
     def _filed(self, arrival: Arrival) -> Stored:
         """File the committed object. Settled where the index knows what became of it."""
-        outcome = self._submit(arrival)
+        outcome = self._ingest.writer.file(arrival)
         if outcome.verdict == Verdict.DIFFERS and arrival.policy == DuplicatePolicy.NEW_UID:
             renamed_copy = self._renamed(arrival)
             if renamed_copy is not None:
@@ -236,16 +238,10 @@ class Reception:
             arrival = arrival._replace(policy=DuplicatePolicy.KEEP_FIRST)
         if outcome.verdict == Verdict.DIFFERS:
             found = likeness(self._ingest.store, self._scanned(), arrival, outcome.existing_key)
-            outcome = self._submit(arrival._replace(likeness=found))
+            outcome = self._ingest.writer.file(arrival._replace(likeness=found))
         self._spool.settle()
         verdict, key = str(outcome.verdict), arrival.store_key
         return Stored(verdict, arrival.study_uid, arrival.series_uid, arrival.sop_uid, key, arrival.size)
-
-    def _submit(self, record: Arrival | ExceptionNote) -> Outcome:
-        try:
-            return self._ingest.writer.submit(record).result(_INDEX_DEADLINE)
-        except TimeoutError as late:
-            raise Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer") from late
 
     def _renamed(self, arrival: Arrival) -> Stored | None:
         """Policy `new-uid` (X-QR-44): file a copy under a new SOP Instance UID; the original goes to the exceptions
@@ -279,7 +275,7 @@ class Reception:
                 spool.settle()
             else:
                 key = store.set_aside(spool, refusal.reason, header=self._header(digest), facts=facts)
-            self._submit(ExceptionNote(key, refusal.reason, received_at=self._received_at, **facts))
+            self._ingest.writer.file(ExceptionNote(key, refusal.reason, received_at=self._received_at, **facts))
             log.warning("object.set_aside", key=key, reason=refusal.reason, calling=origin.calling)
         except IsocenterError as failure:
             spool.discard()

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from isocenter import telemetry
 from isocenter.archive import packs_file
-from isocenter.archive.packs_build import Builder, Place, place_of
+from isocenter.archive.packs_build import Builder, Place
 from isocenter.archive.packs_file import COMMA, Block, PackFile
 from isocenter.archive.packs_gzip import Segment, deflated
 from isocenter.archive.packs_workers import Workers
@@ -119,11 +119,9 @@ class Packs:
 
     def instance(self, located: Located, root: str) -> bytes:
         """The JSON object of one instance."""
-        place = place_of(self._database, located.id)
-        if place is None:
-            place = Place(
-                located.sop_uid, located.sop_class, located.syntax, located.store_key, located.size, located.offset, 0
-            )
+        place = Place(
+            located.sop_uid, located.sop_class, located.syntax, located.store_key, located.size, located.offset, 0
+        )
         one = Series(located.series, located.study_uid, located.series_uid, 0, 1, 0, "", 0, "")
         return self._builder.block([place], one, root, here=True).json
 

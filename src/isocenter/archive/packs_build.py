@@ -74,18 +74,6 @@ def places(database: Database, one: Series) -> Iterator[Place]:
             return
 
 
-def place_of(database: Database, instance_id: int) -> Place | None:
-    """One instance by its primary key."""
-    columns = instance.c
-    query = select(
-        columns.sop_uid, columns.sop_class, columns.syntax, columns.store_key, columns.size, columns.offset,
-        func.substr(columns.frame_table, 1, _FRAME_TABLE_HEAD),
-    )  # fmt: skip
-    with database.reading() as connection:
-        row = connection.execute(query.where(columns.id == instance_id)).first()
-    return Place(*row[:6], _first_frame(row[6])) if row else None
-
-
 def _first_frame(table: Any) -> int:
     """The offset in the head of a frame table (`index.frames`): kinds 1 and 2 have it behind kind and count."""
     head = bytes(table or b"")

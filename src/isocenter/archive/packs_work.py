@@ -6,6 +6,7 @@ come for `IDLE` seconds.
 
 import os
 import select
+import signal
 import sys
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
@@ -122,7 +123,8 @@ class Pipe:
 
 
 def main() -> None:
-    """Answer batches."""
+    """Answer batches. An interrupt at the terminal is for the server, which then closes our input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = Pipe(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # nothing else may write into the answers
     batches = msgspec.msgpack.Decoder(list[Header])

@@ -8,9 +8,10 @@ Rejected and superseded instances are not found. Every search passes the access 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 
 from isocenter.database import Database
 from isocenter.index.tables import instance, series, study
@@ -122,15 +123,33 @@ def locate_one(
     database: Database, study_uid: str, series_uid: str, sop_uid: str, access: Access = None
 ) -> Located | None:
     """The instance of this full path, or None."""
+    found = locate_framed(database, study_uid, series_uid, sop_uid, access)
+    return found[0] if found else None
+
+
+def locate_framed(
+    database: Database, study_uid: str, series_uid: str, sop_uid: str, access: Access = None
+) -> tuple[Located, bytes | None] | None:
+    """The same with its frame table (`index.frames`), if it has one."""
+    query = _one_framed().where(*_allowed(access)) if access is not None else _one_framed()
+    names = {"study_uid": study_uid, "series_uid": series_uid, "sop_uid": sop_uid}
     with database.reading() as connection:
-        query = _instances().where(
-            study.c.study_uid == study_uid,
-            series.c.series_uid == series_uid,
-            instance.c.sop_uid == sop_uid,
-            *_allowed(access),
+        row = connection.execute(query, names).first()
+    return (Located._make(row[:-1]), row[-1]) if row else None
+
+
+@cache
+def _one_framed() -> Select[Any]:
+    """Made once: to put a statement together takes as long as to run this one."""
+    return (
+        _instances()
+        .add_columns(instance.c.frame_table)
+        .where(
+            study.c.study_uid == bindparam("study_uid"),
+            series.c.series_uid == bindparam("series_uid"),
+            instance.c.sop_uid == bindparam("sop_uid"),
         )
-        row = connection.execute(query).first()
-    return Located(*row) if row else None
+    )
 
 
 def locate_series(database: Database, one: Series, *, page: int = PAGE) -> Iterator[list[Located]]:

@@ -6,10 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
 from isocenter.archive.retrieve import Located, Reader
-from isocenter.database import Database
 from isocenter.dicom.deflate import inflate
 from isocenter.dicom.scan import RawElement, Scan, scan, scan_file
 from isocenter.dicom.swapping import swapped_words
@@ -18,7 +15,6 @@ from isocenter.errors import Reason, Refused
 from isocenter.index import frames as tables
 from isocenter.index.frames import Frame, Shape
 from isocenter.index.keys import EXTENDED_LENGTHS, EXTENDED_OFFSETS
-from isocenter.index.tables import instance
 
 _SAMPLES, _PHOTOMETRIC, _FRAMES = 0x00280002, 0x00280004, 0x00280008
 _ROWS, _COLUMNS, _BITS = 0x00280010, 0x00280011, 0x00280100
@@ -77,18 +73,11 @@ class Frames:
         return value.to_bytes((self.bits + 7) // 8, "little")
 
 
-def frame_table(database: Database, located: Located) -> bytes | None:
-    """The instance's frame table as the index keeps it."""
-    with database.reading() as connection:
-        return connection.execute(select(instance.c.frame_table).where(instance.c.id == located.id)).scalar()
-
-
-def frames_of(database: Database, located: Located, reader: Reader) -> Frames:
-    """The frames of an object that `reader` reads; valid while that is open.
+def frames_of(located: Located, table: bytes | None, reader: Reader) -> Frames:
+    """The frames of an object that `reader` reads, by its frame table if it has one; valid while `reader` is open.
 
     Raises Refused: NOT_ACCEPTABLE where there are no pixels, or frames can't be told apart.
     """
-    table = frame_table(database, located)
     facts = transfer_syntax(located.syntax)
     if table is None:
         return _from_object(located, reader)

@@ -139,15 +139,19 @@ class UpperLayer:
         self._flowing = self._slab is None and self._end + n == len(self._view)
         self._end += n
         events: list[Event] = []
-        if self._lost:
+        if not self._over:
+            try:
+                while self._parse_data(events) and self._parse_other(events):
+                    pass
+            except MalformedPdu as error:
+                self._invalid(events, error.reason)
+        if self._over:  # what follows a rejection, an abort or a release reply belongs to nobody
             self._start = self._end
-            return events
-        try:
-            while self._parse_data(events) and self._parse_other(events):
-                pass
-        except MalformedPdu as error:
-            self._invalid(events, error.reason)
         return events
+
+    @property
+    def _over(self) -> bool:
+        return self._lost or self.close_transport
 
     @property
     def receiving(self) -> bool:
@@ -234,7 +238,7 @@ class UpperLayer:
         body = bytes(self._view[self._start + 6 : self._start + 6 + length])
         self._start += 6 + length
         self._received(kind, body, events)
-        return not self._lost
+        return not self._over
 
     def _received(self, kind: int, body: bytes, events: list[Event]) -> None:
         if TRANSITIONS.get((_RECEIVED[kind], self.state)) is Action.AE_6:

@@ -1,18 +1,20 @@
-"""The index writer over a unix socket: `serve` in the process that owns an SQLite index, `RemoteWriter` in the others.
+"""The index writer over a unix socket: `Server` in the process that owns an SQLite index, `RemoteWriter` in the others.
 
-Requests are pipelined. The thread that reads a client's socket queues its records itself, and the writer's thread sends
-the answers of a commit itself, all of a client's in one piece, so that a record waits for two wake-ups and no more. If
-the writer's process dies, clients connect again and send what was not answered: filing is idempotent.
+The writer's own thread reads the sockets and answers on them: what arrived while it committed is its next batch, and no
+record waits for a second thread to wake. If the writer's process dies, clients connect again and send what was not
+answered: filing is idempotent.
 """
 
 import contextlib
 import itertools
 import os
+import select
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +23,7 @@ from isocenter import telemetry
 from isocenter.errors import Reason, Retriable
 from isocenter.index import wire
 from isocenter.index.records import Outcome, Record
-from isocenter.index.writer import DEADLINE, Answer, LocalWriter
+from isocenter.index.writer import DEADLINE, IDLE, Answer, Item
 
 log = telemetry.logger("index.remote")
 
@@ -33,47 +35,65 @@ _TIMEVAL = struct.Struct("@ll")
 
 
 class Server:
-    """Serves a `LocalWriter` to the clients of one listening socket; a thread each."""
+    """The intake of a `LocalWriter` that files what other processes send to the unix socket at `path`."""
 
-    def __init__(self, path: Path, writer: LocalWriter) -> None:
-        self._writer = writer
-        self._listener = listen(path)
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._clients: set[_Client] = set()
-        self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._accept, name="index-server", daemon=True)
-        self._thread.start()
+        self._listener = listen(path)
+        self._listener.setblocking(False)
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._queue: deque[Item | None] = deque()
+        self._clients: dict[int, _Client] = {}
+        self._poll = select.poll()
+        for end in (self._listener, self._wake_reader):
+            self._poll.register(end, select.POLLIN)
 
-    def _accept(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            client = _Client(connection, self._writer, self._gone)
-            with self._lock:
-                self._clients.add(client)
-            client.start()
-
-    def _gone(self, client: "_Client") -> None:
-        with self._lock:
-            self._clients.discard(client)
-
-    def stop(self) -> None:
-        """Take no more requests. Close the writer afterwards; the clients send again what was not answered."""
-        self._stopping.set()
+    def put(self, item: Item | None) -> None:
+        """See `writer.Intake`."""
+        self._queue.append(item)
         with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+            self._wake_writer.send(b"\0", socket.MSG_DONTWAIT)
+
+    def take(self, most: int, *, block: bool) -> tuple[list[Item], bool]:
+        """See `writer.Intake`. Each client that has something to say is read once."""
+        taken: list[Item] = []
+        for descriptor, _ in self._poll.poll(IDLE * 1000 if block else 0):
+            client = self._clients.get(descriptor)
+            if client is None:
+                self._attend(descriptor)
+            elif not client.read(taken):
+                self._drop(client)
+        while self._queue:
+            item = self._queue.popleft()
+            if item is None:
+                return taken, True
+            taken.append(item)
+        return taken, False
+
+    def _attend(self, descriptor: int) -> None:
+        if descriptor == self._listener.fileno():
+            with contextlib.suppress(OSError):
+                connection, _ = self._listener.accept()
+                self._clients[connection.fileno()] = _Client(connection)
+                self._poll.register(connection, select.POLLIN)
+        else:
+            with contextlib.suppress(BlockingIOError):
+                self._wake_reader.recv(4096)
+
+    def _drop(self, client: "_Client") -> None:
+        descriptor = client.connection.fileno()
+        self._poll.unregister(descriptor)
+        del self._clients[descriptor]
+        client.connection.close()
+
+    def close(self) -> None:
+        """Let go of all; the clients send again, to the next server, what was not answered."""
         self._path.unlink(missing_ok=True)
-        with self._lock:
-            clients = list(self._clients)
-        for client in clients:
-            client.close()
-        self._thread.join()
-        for client in clients:
-            client.join()
+        for client in list(self._clients.values()):
+            self._drop(client)
+        for end in (self._listener, self._wake_reader, self._wake_writer):
+            end.close()
 
 
 def listen(path: Path) -> socket.socket:
@@ -92,54 +112,36 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def serve(path: Path, writer: LocalWriter, stop: threading.Event) -> None:
-    """Serve `writer` at `path` until `stop` is set: the whole life of the `index` process."""
-    server = Server(path, writer)
-    stop.wait()
-    server.stop()
-    writer.close()
-
-
 class _Client:
-    """One connected process, as the server sees it; a sink of the writer."""
+    """One connection of another process; a sink of the writer. Only the writer's thread uses it."""
 
-    def __init__(self, connection: socket.socket, writer: LocalWriter, gone: Callable[["_Client"], None]) -> None:
-        self._connection = connection
-        self._writer = writer
-        self._gone = gone
-        self._thread = threading.Thread(target=self._read, name="index-client", daemon=True)
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._frames = wire.Frames()
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self) -> None:
-        self._thread.join()
-
-    def close(self) -> None:
-        _hang_up(self._connection)
+    def read(self, taken: list[Item]) -> bool:
+        """Add what it asks for; False where it has gone, or talks nonsense."""
+        try:
+            data = self.connection.recv(_READ, socket.MSG_DONTWAIT)
+            at = time.monotonic()
+            for body in self._frames.feed(data):
+                number, record = wire.parse_request(body)
+                taken.append(Item(record, self, number, at))
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError, TypeError, IndexError) as fault:
+            log.warning("client.dropped", fault=type(fault).__name__)
+            return False
+        return bool(data)
 
     def deliver(self, answers: Sequence[tuple[int, Answer]]) -> None:
         """Send answers. A client that leaves so many unread that its buffer is full is dropped: it will ask again."""
         data = b"".join([wire.answer(number, outcome) for number, outcome in answers])
         try:
-            if self._connection.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) != len(data):
-                self.close()
+            if self.connection.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) != len(data):
+                _hang_up(self.connection)
         except OSError:
-            self.close()
-
-    def _read(self) -> None:
-        frames = wire.Frames()
-        connection = self._connection
-        try:
-            while data := connection.recv(_READ):
-                for body in frames.feed(data):
-                    number, record = wire.parse_request(body)
-                    self._writer.enqueue(record, self, number)
-        except (OSError, ValueError, TypeError, IndexError) as fault:
-            log.warning("client.dropped", fault=type(fault).__name__)
-        finally:
-            self._gone(self)
-            connection.close()
+            _hang_up(self.connection)
 
 
 def _hang_up(connection: socket.socket) -> None:
@@ -154,6 +156,37 @@ class _Pending(NamedTuple):
     deadline: float
 
 
+class _Channel:
+    """A connection that carries one question at a time, asked and awaited by the same thread."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._connection.connect(str(path))
+        except OSError:
+            self._connection.close()
+            raise
+        limit = _TIMEVAL.pack(int(patience), int(patience % 1 * 1e6))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._connection.setsockopt(socket.SOL_SOCKET, option, limit)
+        self._frames = wire.Frames()
+
+    def ask(self, frame: bytes) -> Answer:
+        """Raises OSError where the other end is gone, TimeoutError where it does not answer in time."""
+        try:
+            self._connection.sendall(frame)
+            while data := self._connection.recv(_READ):
+                # all of them: a body that is left in the frames would answer the next question
+                for answer in [wire.parse_answer(body)[1] for body in self._frames.feed(data)]:
+                    return answer
+        except BlockingIOError as late:
+            raise TimeoutError from late
+        raise ConnectionResetError
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class RemoteWriter:
     """A `Writer` whose records are filed by the process that serves `path`. Made after the fork."""
 
@@ -166,8 +199,44 @@ class RemoteWriter:
         self._sending = threading.Lock()
         self._connection: socket.socket | None = None
         self._closing = threading.Event()
+        self._idle: deque[_Channel] = deque()
         self._thread = threading.Thread(target=self._work, name="index-remote", daemon=True)
         self._thread.start()
+
+    def file(self, record: Record) -> Outcome:
+        """See `index.writer.Writer`: over a connection that no other thread uses meanwhile, so that nobody has to be
+        woken but the one who asks. Raises Retriable(OUT_OF_RESOURCES) without an answer in time."""
+        frame = wire.request(0, record)
+        limit = time.monotonic() + self._deadline
+        pause = _FIRST_PAUSE
+        while not self._closing.is_set():
+            try:
+                answer = self._asked(frame)
+            except TimeoutError:
+                break
+            except OSError:
+                if time.monotonic() + pause > limit:
+                    break
+                self._closing.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            if isinstance(answer, Outcome):
+                return answer
+            raise answer
+        raise Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer")
+
+    def _asked(self, frame: bytes) -> Answer:
+        try:
+            channel = self._idle.pop()
+        except IndexError:
+            channel = _Channel(self._path, self._deadline)
+        try:
+            answer = channel.ask(frame)
+        except BaseException:
+            channel.close()
+            raise
+        self._idle.append(channel)
+        return answer
 
     def submit(self, record: Record) -> Future[Outcome]:
         """See `index.writer.Writer`. Without an answer in time the future fails with Retriable(OUT_OF_RESOURCES)."""
@@ -198,6 +267,8 @@ class RemoteWriter:
             _hang_up(connection)
         self._thread.join()
         self._expire(everything=True)
+        while self._idle:
+            self._idle.pop().close()
 
     def _send(self, connection: socket.socket, frame: bytes) -> None:
         """After a failure the receiving thread connects again and sends all that is pending."""

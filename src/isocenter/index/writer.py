@@ -28,7 +28,8 @@ MOST = 512
 """Records in one commit."""
 DEADLINE = 30.0
 """Seconds after which a record that can't be filed, since the database is away, is given back as Retriable."""
-_IDLE = 1.0
+IDLE = 1.0
+"""Seconds that a writer without work waits before it looks after its database."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _MOST_TRIES = 8
 
@@ -47,6 +48,10 @@ class Writer(Protocol):
         """File `record`. The future is done when that is durable; its exception is Refused or Retriable.
 
         Submitting the same record again is harmless and gives the same answer."""
+        ...
+
+    def file(self, record: Record) -> Outcome:
+        """`submit` and wait, with as few threads between as there can be: what every C-STORE does."""
         ...
 
     def close(self) -> None:
@@ -83,7 +88,9 @@ class _Futures:
                 future.set_exception(answer)
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
+    """A record to be filed; `sink` gets the answer under `number`."""
+
     record: Record
     sink: Sink
     number: int
@@ -91,13 +98,66 @@ class _Item(NamedTuple):
     tries: int = 0
 
 
-class LocalWriter:
-    """The writer in this process. On SQLite there must be only one for a database, in all processes."""
+class Intake(Protocol):
+    """Where a writer's thread finds its work."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], int] = now, deadline: float = DEADLINE) -> None:
+    def put(self, item: Item | None) -> None:
+        """Leave work, from any thread; None asks the writer to end."""
+        ...
+
+    def take(self, most: int, *, block: bool) -> tuple[list[Item], bool]:
+        """Up to about `most` items, waiting a second for the first if `block`; and whether the end was asked for."""
+        ...
+
+    def close(self) -> None:
+        """The writer has ended: nothing is taken any more."""
+        ...
+
+
+class QueueIntake:
+    """Work from threads of this process."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+
+    def put(self, item: Item | None) -> None:
+        """See `Intake`."""
+        self._queue.put(item)
+
+    def take(self, most: int, *, block: bool) -> tuple[list[Item], bool]:
+        """See `Intake`."""
+        taken: list[Item] = []
+        with contextlib.suppress(queue.Empty):
+            item = self._queue.get(block=block, timeout=IDLE)
+            while item is not None:
+                taken.append(item)
+                if len(taken) >= most:
+                    return taken, False
+                item = self._queue.get_nowait()
+            return taken, True
+        return taken, False
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class LocalWriter:
+    """The writer in this process. On SQLite there must be only one for a database, in all processes.
+
+    `intake` is where its thread finds work besides what is submitted here (`index.remote.Server`).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], int] = now,
+        deadline: float = DEADLINE,
+        intake: Intake | None = None,
+    ) -> None:
         self._clock = clock
         self._deadline = deadline
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._intake = intake or QueueIntake()
         self._futures = _Futures()
         self._session: Session = session(database)
         self._places = Places(self._session)
@@ -112,19 +172,23 @@ class LocalWriter:
         self.enqueue(record, self._futures, number)
         return future
 
+    def file(self, record: Record) -> Outcome:
+        """See `Writer`."""
+        return self.submit(record).result()
+
     def enqueue(self, record: Record, sink: Sink, number: int) -> None:
         """File `record`; `sink` gets the answer under `number`."""
         if self._closing.is_set():
             sink.deliver([(number, Retriable(Reason.OUT_OF_RESOURCES, "the index is closing"))])
             return
-        self._queue.put(_Item(record, sink, number, time.monotonic()))
+        self._intake.put(Item(record, sink, number, time.monotonic()))
         if not self._thread.is_alive():
             self._give_back()
 
     def close(self) -> None:
         """See `Writer`."""
         self._closing.set()
-        self._queue.put(None)
+        self._intake.put(None)
         self._thread.join()
 
     # --- the thread
@@ -136,22 +200,21 @@ class LocalWriter:
             log.error("writer.died", exc_info=True, fault=type(fault).__name__)
         self._closing.set()
         self._give_back()
+        self._intake.close()
 
     def _give_back(self) -> None:
         """What came after the end."""
         late = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                item = self._queue.get_nowait()
-                if item is not None:
-                    late.append((item, Retriable(Reason.OUT_OF_RESOURCES, "the index is closing")))
+        while taken := self._intake.take(MOST, block=False)[0]:
+            late += [(item, Retriable(Reason.OUT_OF_RESOURCES, "the index is closing")) for item in taken]
         _answer(late)
 
     def _loop(self) -> None:
-        left: list[_Item] = []
+        left: list[Item] = []
         ending = False
         while left or not ending:
-            batch, ended = self._gather(left)
+            taken, ended = self._intake.take(max(MOST - len(left), 1), block=not left and not ending)
+            batch, left = left + taken, []
             ending = ending or ended
             if batch:
                 batch, left = _together(batch)
@@ -159,21 +222,7 @@ class LocalWriter:
             self._housekeeping(idle=not batch)
         self._session.close()
 
-    def _gather(self, left: list[_Item]) -> tuple[list[_Item], bool]:
-        """What there is to do, waiting for it if there is nothing; and whether the end was asked for."""
-        batch = left
-        try:
-            item = self._queue.get(block=not left, timeout=_IDLE)
-            while item is not None:
-                batch.append(item)
-                if len(batch) >= MOST:
-                    return batch, False
-                item = self._queue.get_nowait()
-        except queue.Empty:
-            return batch, False
-        return batch, True
-
-    def _settled(self, batch: list[_Item]) -> list[_Item]:
+    def _settled(self, batch: list[Item]) -> list[Item]:
         """File a batch and answer. Gives what has to be filed again: what another writer was faster with."""
         started = time.perf_counter()
         pause = _FIRST_PAUSE
@@ -197,7 +246,7 @@ class LocalWriter:
         _answer([(item, outcome) for item, outcome in zip(batch, outcomes, strict=True) if outcome is not None])
         return _again([item for item, outcome in zip(batch, outcomes, strict=True) if outcome is None])
 
-    def _one_by_one(self, batch: list[_Item], fault: Exception) -> list[_Item]:
+    def _one_by_one(self, batch: list[Item], fault: Exception) -> list[Item]:
         """After a fault that is not the connection's: find whose it is. What was remembered may have been out of date
         (another node deleted a series), so each record has a second try."""
         if len(batch) == 1 and batch[0].tries:
@@ -225,7 +274,7 @@ class LocalWriter:
             filed = iter(self._filing.file(arrivals, at) if arrivals else ())
             return [next(filed) if isinstance(record, Arrival) else Outcome(Verdict.NOTED) for record in records]
 
-    def _overdue(self, batch: list[_Item]) -> list[_Item]:
+    def _overdue(self, batch: list[Item]) -> list[Item]:
         """Give back what waited too long; the rest is tried again."""
         limit = time.monotonic() - (0 if self._closing.is_set() else self._deadline)
         late = [item for item in batch if item.since <= limit]
@@ -245,7 +294,7 @@ class LocalWriter:
             log.error("checkpoint.failed", exc_info=True, fault=type(fault).__name__)
 
 
-def _together(batch: list[_Item]) -> tuple[list[_Item], list[_Item]]:
+def _together(batch: list[Item]) -> tuple[list[Item], list[Item]]:
     """The records at the front that one transaction can take, and the others.
 
     A deletion or a choice goes alone. Of two arrivals with one SOP Instance UID the second must see the first."""
@@ -262,14 +311,14 @@ def _together(batch: list[_Item]) -> tuple[list[_Item], list[_Item]]:
     return batch, []
 
 
-def _again(items: list[_Item]) -> list[_Item]:
+def _again(items: list[Item]) -> list[Item]:
     """To be filed again; but not for ever."""
     hopeless = [item for item in items if item.tries >= _MOST_TRIES]
     _answer([(item, Refused(Reason.PROCESSING_FAILURE, "its storage key is taken")) for item in hopeless])
     return [item._replace(tries=item.tries + 1) for item in items if item.tries < _MOST_TRIES]
 
 
-def _answer(answers: Sequence[tuple[_Item, Answer]]) -> None:
+def _answer(answers: Sequence[tuple[Item, Answer]]) -> None:
     by_sink: defaultdict[int, list[tuple[int, Answer]]] = defaultdict(list)
     sinks: dict[int, Sink] = {}
     for item, answer in answers:

@@ -32,11 +32,9 @@ def index(worker: Worker) -> None:
     end = Termination()
     metrics.publish(worker.folder, worker.slot, worker.name)
     held = database.open(worker.settings.database_url, pool_size=1)
-    writer = LocalWriter(held)
-    server = remote.Server(index_socket(worker.folder), writer)
+    writer = LocalWriter(held, intake=remote.Server(index_socket(worker.folder)))
     worker.ready()
     end.wait()
-    server.stop()
     writer.close()
     held.close()
 

@@ -14,7 +14,7 @@ from isocenter.web.call import Call
 from isocenter.web.framing import frames_reply
 from isocenter.web.problem import Problem, not_acceptable
 from isocenter.web.reply import SLICE, Pieces, Reply
-from isocenter.web.retrieving import located
+from isocenter.web.retrieving import framed
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
 _PIXELS = {f"{tag:08X}" for tag in PIXEL_TAGS}
@@ -26,34 +26,32 @@ async def bulkdata(call: Call) -> Reply:
 
 
 def _bulkdata(call: Call) -> Reply:
-    one = located(call)
+    one, table = framed(call)
     path = call.path["bulk"].strip("/").upper()
     facts = transfer_syntax(one.syntax)
     if path in _PIXELS and facts.encapsulated:
-        return frames_reply(call, one, None)
+        return frames_reply(call, one, table, None)
     multipart = _in_a_part(call)
     opened = reader(call.context.store, one)
     try:
         if facts.deflated:
             _, value = bulk_value(opened.pread(one.size, 0), one.syntax, path)
             pieces, length = iter([bytes(value)]), len(value)
-            opened.close()
         else:
             pieces, length = _value(one, opened, path)
+        return _reply(call, pieces, length, opened, multipart=multipart)
     except BaseException:
         opened.close()
         raise
-    return _reply(call, pieces, length, multipart=multipart)
 
 
 def _value(one: Located, opened: Reader, path: str) -> tuple[Iterator[bytes], int]:
     place = locate(Window(opened.at, one.size), encoding_of(one.syntax), path)
 
     def pieces() -> Iterator[bytes]:
-        with opened:
-            for at in range(0, place.length, SLICE):
-                piece = opened.pread(min(SLICE, place.length - at), place.offset + at)
-                yield swapped_words(place.word, piece) if place.word > 1 else piece
+        for at in range(0, place.length, SLICE):
+            piece = opened.pread(min(SLICE, place.length - at), place.offset + at)
+            yield swapped_words(place.word, piece) if place.word > 1 else piece
 
     return pieces(), place.length
 
@@ -68,22 +66,22 @@ def _in_a_part(call: Call) -> bool:
     raise not_acceptable(f"bulk data comes as {media.OCTETS}, alone or in {media.MULTIPART}")
 
 
-def _reply(call: Call, pieces: Iterator[bytes], length: int, *, multipart: bool) -> Reply:
+def _reply(call: Call, pieces: Iterator[bytes], length: int, opened: Reader, *, multipart: bool) -> Reply:
     lane = call.context.lanes.retrieve
     if multipart:
         boundary = secrets.token_hex(16)
         lead = f"--{boundary}\r\nContent-Type: {media.OCTETS}\r\n\r\n".encode()
         end = f"\r\n--{boundary}--\r\n".encode()
         kind = f'{media.MULTIPART}; type="{media.OCTETS}"; boundary={boundary}'
-        source = Pieces(_enclosed(lead, pieces, end), len(lead) + length + len(end))
+        source = Pieces(_enclosed(lead, pieces, end), len(lead) + length + len(end), opened.close)
         return Reply(200, {"Content-Type": kind, "Vary": "Accept"}, source=source, lane=lane)
     headers = {"Content-Type": media.OCTETS, "Vary": "Accept", "Accept-Ranges": "bytes"}
     wanted = _range(call.headers.get("range", ""), length)
     if wanted is None:
-        return Reply(200, headers, source=Pieces(pieces, length), lane=lane)
+        return Reply(200, headers, source=Pieces(pieces, length, opened.close), lane=lane)
     start, stop = wanted
     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{length}"
-    return Reply(206, headers, source=Pieces(_cut(pieces, start, stop), stop - start), lane=lane)
+    return Reply(206, headers, source=Pieces(_cut(pieces, start, stop), stop - start, opened.close), lane=lane)
 
 
 def _range(header: str, length: int) -> tuple[int, int] | None:

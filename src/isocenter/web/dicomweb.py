@@ -4,10 +4,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.types import Message, Receive, Scope, Send
 
 from isocenter import telemetry
-from isocenter.errors import IsocenterError
+from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.web import bulk, deleting, framing, metadata, retrieving, searching, storing
 from isocenter.web.call import Call
 from isocenter.web.context import WebContext
@@ -106,6 +108,9 @@ def _problem(fault: Exception, method: str) -> Problem:
         return fault
     if isinstance(fault, IsocenterError):
         return problem_of(fault)
+    if isinstance(fault, OperationalError | InterfaceError | PoolTimeout):
+        log.error("request.database_away", exc_info=True, method=method)
+        return problem_of(Retriable(Reason.OUT_OF_RESOURCES, "the database does not answer"))
     log.error("request.failed", exc_info=True, method=method)
     return Problem(500, "the server failed; its log says where")
 

@@ -4,14 +4,14 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from isocenter.archive.retrieve import Located, Reader, reader
+from isocenter.archive.retrieve import Located, reader
 from isocenter.archive.retrieve_frames import Frames, frames_of
 from isocenter.dicom.uids import name_of
 from isocenter.web import frame_media, media
 from isocenter.web.call import Call
 from isocenter.web.problem import Problem, bad_request, not_acceptable
 from isocenter.web.reply import SLICE, Pieces, Reply
-from isocenter.web.retrieving import located
+from isocenter.web.retrieving import framed
 
 _MOST_FRAMES = 100_000
 
@@ -19,7 +19,7 @@ _MOST_FRAMES = 100_000
 async def frames(call: Call) -> Reply:
     """GET .../frames/{list}."""
     numbers = _numbers(call.path["frames"])
-    return await call.context.lanes.retrieve.run(lambda: frames_reply(call, located(call), numbers))
+    return await call.context.lanes.retrieve.run(lambda: frames_reply(call, *framed(call), numbers))
 
 
 def _numbers(text: str) -> list[int]:
@@ -31,11 +31,11 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def frames_reply(call: Call, one: Located, numbers: Sequence[int] | None) -> Reply:
+def frames_reply(call: Call, one: Located, table: bytes | None, numbers: Sequence[int] | None) -> Reply:
     """These frames of an object, or all of them with None. Runs in a thread; a small answer is read at once."""
     opened = reader(call.context.store, one)
     try:
-        body = _body(call, frames_of(call.context.database, one, opened), numbers)
+        body = _body(call, frames_of(one, table, opened), numbers)
         headers = {"Content-Type": body.content_type, "Vary": "Accept"}
         if body.length <= SLICE:
             whole = b"".join(body.pieces())
@@ -44,7 +44,7 @@ def frames_reply(call: Call, one: Located, numbers: Sequence[int] | None) -> Rep
     except BaseException:
         opened.close()
         raise
-    source = Pieces(_closing(body.pieces(), opened), body.length)
+    source = Pieces(body.pieces(), body.length, opened.close)
     return Reply(200, headers, source=source, lane=call.context.lanes.retrieve)
 
 
@@ -96,13 +96,6 @@ def _body(call: Call, found: Frames, numbers: Sequence[int] | None) -> _Body:
         raise not_acceptable(_refusal(found, len(asked)))
     multipart, kind = chosen
     return _Body(found, asked, kind, secrets.token_hex(16) if multipart else "")
-
-
-def _closing(pieces: Iterator[bytes], opened: Reader) -> Iterator[bytes]:
-    try:
-        yield from pieces
-    finally:
-        opened.close()
 
 
 def _refusal(found: Frames, count: int) -> str:

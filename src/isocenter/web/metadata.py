@@ -69,7 +69,7 @@ def _series(call: Call, kind: str) -> Reply:
     source = _Source(call, found, gzip=call.takes_gzip())
     if source.gzip:
         headers["Content-Encoding"] = "gzip"
-    return Reply(200, headers, source=Pieces(source.pieces(), source.length), lane=lane)
+    return Reply(200, headers, source=Pieces(source.pieces(), source.length, source.close), lane=lane)
 
 
 def _headers(call: Call, kind: str, state: str) -> dict[str, str]:
@@ -103,6 +103,11 @@ class _Source:
         if self.gzip:
             return gzip_stream(chain(_BRACKETS[:1], self._segments(), _BRACKETS[1:]))
         return chain((_OPEN,), self._json(), (_CLOSE,))
+
+    def close(self) -> None:
+        """Let go of the first series, if it was never asked for."""
+        if self._first is not None:
+            self._first.close()
 
     def _length(self) -> int | None:
         """Bytes of the answer, where one series is all and its metadata is ready."""

@@ -5,7 +5,7 @@ stays at a few slices however large the answer and however slow the client.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,9 +41,13 @@ class Source(Protocol):
 class Pieces:
     """A source made of a generator of byte pieces, gathered to slices."""
 
-    def __init__(self, pieces: Iterator[bytes], length: int | None) -> None:
+    def __init__(
+        self, pieces: Iterator[bytes], length: int | None, closing: Callable[[], object] | None = None
+    ) -> None:
+        """`closing` lets go of what was opened before the first piece was asked for, which may never happen."""
         self._pieces = pieces
         self.length = length
+        self._closing = closing
 
     def read(self) -> list[bytes]:
         """The next pieces."""
@@ -60,6 +64,8 @@ class Pieces:
         close = getattr(self._pieces, "close", None)
         if close is not None:
             close()
+        if self._closing is not None:
+            self._closing()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator, Sequence
 
-from isocenter.archive.retrieve import Located, Selection, locate, locate_one
+from isocenter.archive.retrieve import Located, Selection, locate, locate_framed
 from isocenter.web import media, objects
 from isocenter.web.call import Call
 from isocenter.web.objects import Wish
@@ -24,8 +24,13 @@ async def instances(call: Call) -> Reply:
 
 def located(call: Call) -> Located:
     """The instance that the path names. Raises Problem 404."""
+    return framed(call)[0]
+
+
+def framed(call: Call) -> tuple[Located, bytes | None]:
+    """The same with its frame table."""
     path = call.path
-    found = locate_one(call.context.database, path["study"], path["series"], path["instance"], call.access)
+    found = locate_framed(call.context.database, path["study"], path["series"], path["instance"], call.access)
     if found is None:
         raise not_found("instance")
     return found

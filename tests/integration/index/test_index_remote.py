@@ -16,7 +16,7 @@ from isocenter import database
 from isocenter.errors import Reason, Refused, Retriable
 from isocenter.index import tables, wire
 from isocenter.index.records import Choice, Deletion, ExceptionNote, Outcome, Record
-from isocenter.index.remote import RemoteWriter, Server, listen, serve
+from isocenter.index.remote import RemoteWriter, Server, listen
 from isocenter.index.writer import LocalWriter
 
 
@@ -28,10 +28,8 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture
 def served(sqlite_url: str, place: Path) -> Iterator[database.Database]:
     opened = database.open(sqlite_url)
-    writer = LocalWriter(opened)
-    server = Server(place, writer)
+    writer = LocalWriter(opened, intake=Server(place))
     yield opened
-    server.stop()
     writer.close()
     opened.close()
 
@@ -89,6 +87,35 @@ def test_filing_from_elsewhere(served: database.Database, place: Path) -> None:
     assert _instances(served) == 200
 
 
+def test_filing_and_waiting_in_many_threads(served: database.Database, place: Path) -> None:
+    writer = RemoteWriter(place)
+    verdicts: list[str] = []
+    threads = [
+        threading.Thread(target=lambda k=k: verdicts.extend(writer.file(arrival(k, 1, n)).verdict for n in range(40)))
+        for k in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert verdicts == ["stored"] * 200
+    with pytest.raises(Refused):
+        writer.file(arrival(1, 1, 999, size=None))
+    writer.close()
+    assert _instances(served) == 200
+
+
+def test_waiting_for_nobody(place: Path) -> None:
+    writer = RemoteWriter(place, deadline=0.3)
+    with pytest.raises(Retriable):
+        writer.file(arrival())
+    listener = listen(place)
+    with pytest.raises(Retriable):
+        writer.file(arrival())
+    listener.close()
+    writer.close()
+
+
 def test_only_this_user_may_connect(served: database.Database, place: Path) -> None:
     assert place.stat().st_mode & 0o077 == 0
 
@@ -123,7 +150,8 @@ def test_nobody_there(place: Path) -> None:
 
 def _index(url: str, place: str) -> None:
     opened = database.open(url)
-    serve(Path(place), LocalWriter(opened), threading.Event())
+    LocalWriter(opened, intake=Server(Path(place)))
+    threading.Event().wait()
 
 
 def test_the_writing_process_is_killed_again_and_again(sqlite_url: str, place: Path) -> None:

@@ -1,6 +1,7 @@
 """WADO-RS over HTTP: objects, frames, bulk data."""
 
 import io
+import os
 import time
 from collections.abc import Iterator
 
@@ -142,6 +143,20 @@ def test_head_tells_the_length(loaded: Web) -> None:
     head, got = client.head(path(EXPLICIT), headers=AS_STORED), client.get(path(EXPLICIT), headers=AS_STORED)
     assert head.content == b""
     assert head.headers["content-length"] == got.headers["content-length"]
+
+
+def test_head_leaves_nothing_open(web: Web) -> None:
+    client, archive = web
+    send(client, image(1, Rows=1000, Columns=2500, PixelData=bytes(5_000_000)), image(2))
+    client.get(path(image(1), "series") + "/metadata")
+    archive.packs.wait()
+    archive.packs.forget()
+    wheres = [path(image(1)) + tail for tail in ("", "/frames/1", "/bulkdata/7FE00010", "/metadata")]
+    wheres.append(path(image(1), "series") + "/metadata")
+    before = len(os.listdir("/proc/self/fd"))
+    for where in wheres * 5:
+        assert client.head(where).status_code == 200
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""Every fuzz target for FUZZ_SECONDS each (`make fuzz`): modules `fuzz_*.py` of this folder, by their `main(seconds)`.
+
+The short runs of `make test` lie beside the unit tests of what is fuzzed.
+"""
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "60"))
+TARGETS = sorted(path.stem for path in Path(__file__).parent.glob("fuzz_*.py"))
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(2 * SECONDS + 300)
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_input_breaks(target: str) -> None:
+    importlib.import_module(f"fuzz.{target}").main(SECONDS)
+
+
+def test_the_targets_cover_what_strangers_send() -> None:
+    assert {"fuzz_dimse", "fuzz_multipart", "fuzz_scan"} <= set(TARGETS)
+    assert all(importlib.import_module(f"fuzz.{target}").CHECKS for target in TARGETS)
