@@ -151,9 +151,9 @@ class Orthanc:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return json.loads(self._ask(path, data) or b"null")
 
-    def put(self, path: str, body: object) -> None:
-        """PUT of JSON."""
-        self._ask(path, json.dumps(body).encode(), "PUT")
+    def delete(self, path: str) -> None:
+        """DELETE."""
+        self._ask(path, None, "DELETE")
 
     def _ask(self, path: str, data: bytes | None, method: str | None = None) -> bytes:
         url = f"http://127.0.0.1:{self.http_port}{path}"
@@ -178,11 +178,11 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, modalities: Mapping[str, Any] | None = None) -> Iterator[Orthanc]:
+def orthanc(folder: Path, modalities: Mapping[str, Any] | None = None, *, dicom_port: int = 0) -> Iterator[Orthanc]:
     """An Orthanc with an SQLite index of its own."""
     assert ORTHANC is not None
     folder.mkdir()
-    http_port, dicom_port = unused_port(), unused_port()
+    http_port, dicom_port = unused_port(), dicom_port or unused_port()
     settings = {
         "Name": "peer", "StorageDirectory": str(folder / "storage"), "IndexDirectory": str(folder / "storage"),
         "HttpPort": http_port, "DicomPort": dicom_port, "DicomAet": "ORTHANC", "RemoteAccessAllowed": False,

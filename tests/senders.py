@@ -5,6 +5,7 @@ which of them the server answered with 0000.
 """
 
 import hashlib
+import http.client
 import itertools
 import random
 import struct
@@ -17,6 +18,7 @@ from typing import NamedTuple, Self
 from isocenter import dimse
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import DataSet, Element, encode, text, uid, us
+from isocenter.dicom.part10 import file_header
 from isocenter.errors import IsocenterError
 from servers import PATIENCE
 
@@ -197,6 +199,42 @@ class Senders:
         return status == 0
 
 
+class WebSenders(Senders):
+    """The same over STOW-RS, a request for each object; `port` is that of HTTP."""
+
+    def _send(self, sender: int) -> None:
+        chance = random.Random(f"{self._run}.{sender}")
+        for number in itertools.count():
+            if self._ending.is_set():
+                return
+            each = sample(number, run=self._run, sender=sender, pixels=self._pixels(chance))
+            self._book.sending(each)
+            try:
+                self._book.answered(each, stow(self._port(), each))
+            except (OSError, http.client.HTTPException):
+                self.broken += 1
+                self._ending.wait(0.02)
+
+
+def stow(port: int, each: Sample) -> int:
+    """STOW-RS of one object: 0 for 200, else the HTTP status. Raises OSError, HTTPException."""
+    head = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + file_header(CT, each.instance, uids.EXPLICIT_LE)
+    kind = 'multipart/related; type="application/dicom"; boundary=b'
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request(
+            "POST",
+            "/dicom-web/studies",
+            head + each.data + b"\r\n--b--\r\n",
+            {"Content-Type": kind, "Accept": "application/dicom+json"},
+        )
+        response = connection.getresponse()
+        response.read()
+        return 0 if response.status == 200 else response.status
+    finally:
+        connection.close()
+
+
 def connect(port: int, *, calling: str = "SENDER", called: str = CALLED) -> dimse.ClientAssociation:
     """An association for storing CTs in Explicit VR Little Endian."""
     contexts = [
@@ -306,6 +344,7 @@ __all__ = [
     "Element",
     "Sample",
     "Senders",
+    "WebSenders",
     "connect",
     "echo",
     "query",
@@ -314,5 +353,6 @@ __all__ = [
     "sample",
     "send",
     "store",
+    "stow",
     "try_to_retrieve",
 ]

@@ -12,11 +12,6 @@ from servers import Server
 MakeServer = Callable[..., Server]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Markers of this folder."""
-    config.addinivalue_line("markers", "soak: a long run, only by `make soak`")
-
-
 @pytest.fixture
 def book() -> Book:
     """What the test sends."""

@@ -190,6 +190,7 @@ def test_probes_and_garbage_cost_nothing(server: Server, book: Book) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_soak_probes_and_garbage(server: Server, book: Book) -> None:
     hold_out(server, book, 20 * PROBES, 20 * MALFORMED)
 

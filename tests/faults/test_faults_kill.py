@@ -8,7 +8,7 @@ import pytest
 from faults.contents import check
 from isocenter.store.filesystem import FilesystemStore
 from isocenter.store.verify import verify
-from senders import Book, Senders
+from senders import Book, Senders, WebSenders
 from servers import Server, until
 
 KINDS = ("index", "dicom", "web", "jobs")
@@ -69,7 +69,22 @@ def kill_kind_under_load(server: Server, book: Book, kind: str, times: int) -> N
     check(server, book)
 
 
+def test_what_came_over_http_survives_too(server: Server, book: Book) -> None:
+    with WebSenders(lambda: server.http_port, book, threads=2), Senders(lambda: server.dicom_port, book, threads=1):
+        book.await_acknowledged(60)
+        server.kill_kind("web")
+        server.await_restart("web")
+        book.await_acknowledged(60)
+        server.kill_kind("index")
+        server.await_restart("index")
+        book.await_acknowledged(60)
+        server.kill()
+    server.start()
+    check(server, book)
+
+
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(10))
 def test_soak_kills_of_all_processes(server: Server, book: Book, seed: int) -> None:
     rounds(server, book, seed=100 + seed, n=10)
@@ -78,6 +93,7 @@ def test_soak_kills_of_all_processes(server: Server, book: Book, seed: int) -> N
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_soak_kills_of_one_kind(server: Server, book: Book, kind: str) -> None:
     for _ in range(5):

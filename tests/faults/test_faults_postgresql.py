@@ -75,6 +75,7 @@ def test_server_and_postgresql_killed_together(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_soak_crashes_of_postgresql(make_server: Callable[..., Server], cluster: Cluster, book: Book) -> None:
     server = make_server(settings={"database": cluster.create()}).start()
     for _ in range(10):

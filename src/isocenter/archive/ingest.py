@@ -127,8 +127,14 @@ class Reception:
         """
         started = time.perf_counter()
         digest = self._spool.finish_data()
+        header = self._header(digest)
+        try:
+            self._spool.seal(header)
+        except Retriable:
+            self._spool.discard()
+            raise
         arrival = self._arrival(digest)
-        self._spool.commit(self._header(digest))
+        self._spool.commit(header)
         try:
             stored = self._filed(arrival)
         except Refused as refusal:
@@ -224,7 +230,9 @@ class Reception:
         return part10.stored_header(self.sop_class, self.sop_instance, self.syntax, receipt)
 
     def _header(self, digest: str) -> bytes:
-        return self._blank_header.replace(_NO_DIGEST.encode(), digest.encode(), 1)
+        # the last ones: a UID may hold as many zeros, what follows the digest is shorter
+        before, _, after = self._blank_header.rpartition(_NO_DIGEST.encode())
+        return before + digest.encode() + after
 
     # --- filing
 

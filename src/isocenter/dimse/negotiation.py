@@ -131,13 +131,17 @@ def accept(
 def choose_context(
     proposal: ContextProposal, offer: Offer | None, role: Role | None, preference: Preference
 ) -> ContextResult:
-    """The result for one context (PS3.8 9.3.3.2)."""
+    """The result for one context (PS3.8 9.3.3.2).
+
+    Where the requestor is only to receive (C-GET), its own order counts: it says how it wants what we hold.
+    """
     if offer is None:
         return ContextResult(proposal.id, Result.ABSTRACT_SYNTAX_NOT_SUPPORTED)
     wanted = role or Role(scu=True, scp=False)
     if not (wanted.scu and offer.scu) and not (wanted.scp and offer.scp):
         return ContextResult(proposal.id, Result.USER_REJECTION)
-    syntax = choose_syntax(proposal.syntaxes, offer.syntaxes, preference)
+    order = Preference.PROPOSER if wanted.scp and not wanted.scu else preference
+    syntax = choose_syntax(proposal.syntaxes, offer.syntaxes, order)
     if syntax is None:
         return ContextResult(proposal.id, Result.TRANSFER_SYNTAXES_NOT_SUPPORTED)
     return ContextResult(proposal.id, Result.ACCEPTANCE, syntax)

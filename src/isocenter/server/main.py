@@ -68,6 +68,8 @@ def _supervise(
     board = Board(slots, max(settings.limits.associations, 1000))
     gc.collect()
     gc.freeze()
+    # an object received makes hundreds of small tuples and no cycle: look for one less often than after every 700
+    gc.set_threshold(20_000, 20, 50)
     return Supervisor(settings, plan, listeners, board, folder).run()
 
 

@@ -4,6 +4,7 @@ The data set streams into the archive's ingest; the answer leaves when object an
 M-STORE-09, M-STORE-10).
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,17 +33,25 @@ class StoreService:
         self._ingest = ingest
         self._origin_of = origin_of
         self._largest = largest
+        self._known = threading.local()
         self._preset = ae.preset if ae.preset in statuses.PRESETS else statuses.PRESETS[0]
 
     def sink(self, association: "Association", context: Context, command: Command) -> "ObjectSink":
         """A place in the archive for the object; what stands against it is told once the data set is through."""
         sop_instance = commands.text(command, commands.AFFECTED_SOP_INSTANCE)
         try:
-            origin = self._origin_of(association)
+            origin = self._origin(association)
             reception = self._ingest.receive(origin, context.abstract, sop_instance, context.transfer_syntax)
         except IsocenterError as failure:
             return ObjectSink(None, failure=failure)
         return ObjectSink(reception, self._largest)
+
+    def _origin(self, association: "Association") -> Origin:
+        """Worked out once an association, which has a thread of its own."""
+        if getattr(self._known, "association", None) is not association:
+            self._known.association, self._known.origin = association, self._origin_of(association)
+        origin: Origin = self._known.origin
+        return origin
 
     def perform(self, association: "Association", context: Context, command: Command, sink: Sink | None) -> None:
         """Make the object durable and answer."""

@@ -155,6 +155,11 @@ class Spool(Protocol):
         """Up to `n` bytes of the data from `offset`, which counts from the data's start; after `commit` too."""
         ...
 
+    def seal(self, header: Buffer) -> None:
+        """Write the header (of exactly `header_size` bytes) and start write-back of all there is: what the caller has
+        still to do goes on beside it. Then `commit` it, `discard` it or set it aside. Raises Retriable."""
+        ...
+
     def commit(self, header: Buffer) -> None:
         """Write the header (of exactly `header_size` bytes) and make the object complete and durable.
 

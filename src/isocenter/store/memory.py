@@ -120,6 +120,11 @@ class MemorySpool:
             self._check()
         return bytes(self._data[offset : offset + n])
 
+    def seal(self, header: Buffer) -> None:
+        """Nothing to start: memory has no disk to wait for."""
+        checked_header(header, self.header_size)
+        self._check()
+
     def commit(self, header: Buffer) -> None:
         """Complete the object."""
         view = checked_header(header, self.header_size)

@@ -48,6 +48,7 @@ class FileSpool:
         self._written_back = 0
         self._hash = hashlib.sha256()
         self._broken = False
+        self._sealed = False
         self._committed = False
 
     @property
@@ -104,9 +105,7 @@ class FileSpool:
         return length
 
     def finish_data(self) -> str:
-        """The data is whole; write-back of what is left starts."""
-        if self._durable and self._written_back:
-            self._start_writeback(self._open_file())
+        """The data is whole."""
         return self._hash.hexdigest()
 
     def pread(self, n: int, offset: int) -> bytes:
@@ -119,14 +118,31 @@ class FileSpool:
         except OSError as error:
             raise failure(error) from error
 
-    def commit(self, header: Buffer) -> None:
-        """Complete the object, durably."""
+    def seal(self, header: Buffer) -> None:
+        """Write the header and start write-back."""
         view = checked_header(header, self._header_size)
         file = self._open_file()
         if self._broken:
             raise Retriable(Reason.OUT_OF_RESOURCES, "the object was not written whole")
         try:
             _write_at(file, view, 0)
+        except OSError as error:
+            self._broken = True
+            raise failure(error) from error
+        self._sealed = True
+        if self._durable:
+            start_writeback(file, 0, 0)
+
+    def commit(self, header: Buffer) -> None:
+        """Complete the object, durably."""
+        file = self._open_file()
+        if not self._sealed:
+            try:
+                self.seal(header)
+            except Retriable:
+                self.discard()
+                raise
+        try:
             if self._durable:
                 os.fdatasync(file)
         except OSError as error:

@@ -21,5 +21,5 @@ def _find() -> Callable[[int, int, int], None]:
 
 
 start_writeback: Callable[[int, int, int], None] = _find()
-"""Start writing `length` bytes from `offset` of an open file to the disk. A hint: nothing is durable by it, and
-an error shows at the sync. Does nothing where the C library has no `sync_file_range`."""
+"""Start writing `length` bytes (0: to the end) from `offset` of an open file to the disk. A hint: nothing is durable by
+it, and an error shows at the sync. Does nothing where the C library has no `sync_file_range`."""

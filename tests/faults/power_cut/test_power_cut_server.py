@@ -2,6 +2,7 @@
 is lost, or half of it."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from faults.contents import check, listed
 from faults.power_cut.twin import PowerCut
 from senders import Book, Senders, try_to_retrieve
 from servers import Server, until
+
+FAILURES = (0xA700, 0x0110)
+"""Out of resources; or, where the object was synced and the index was not, a processing failure."""
 
 
 @pytest.fixture
@@ -42,13 +46,13 @@ def rounds(server: Server, cut: PowerCut, book: Book, seed: int, n: int, *, torn
 
 @pytest.mark.parametrize("torn", [False, True], ids=["strict", "torn"])
 def test_everything_acknowledged_survives_power_cuts(
-    make_server: type[Server], cut: PowerCut, book: Book, torn: bool
+    make_server: Callable[..., Server], cut: PowerCut, book: Book, torn: bool
 ) -> None:
     server = make_server(cut.root, preload=cut.environment).start()
     rounds(server, cut, book, seed=1, n=2, torn=torn)
 
 
-def test_without_syncs_the_cut_does_lose_objects(make_server: type[Server], cut: PowerCut, book: Book) -> None:
+def test_without_syncs_the_cut_does_lose_objects(make_server: Callable[..., Server], cut: PowerCut, book: Book) -> None:
     """Durability `process` promises nothing here; were all there, this file would prove nothing."""
     server = make_server(cut.root, preload=cut.environment, settings={"durability": "process"}).start()
     cut_under_load(server, cut, book, 50, None)
@@ -59,9 +63,30 @@ def test_without_syncs_the_cut_does_lose_objects(make_server: type[Server], cut:
     assert book.acknowledged - there
 
 
+def test_a_disk_that_fails_to_sync_is_told(make_server: Callable[..., Server], cut: PowerCut, book: Book) -> None:
+    """No success while syncs fail, no harm to what was acknowledged before, and it goes on when they work again."""
+    server = make_server(cut.root, preload=cut.environment).start()
+    with Senders(lambda: server.dicom_port, book) as senders:
+        book.await_acknowledged(50)
+        cut.fail_syncs()
+        book.await_refused(8)  # each sender has had an answer of before, and one since
+        known = len(book.acknowledged)
+        book.await_refused(20)
+        assert len(book.acknowledged) == known
+        cut.fail_syncs(False)
+        book.await_acknowledged(50)
+        assert senders.broken == 0
+        server.kill()
+    assert set(book.statuses) <= {0, *FAILURES}
+    cut.cut()
+    server.start()
+    check(server, book)
+
+
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("torn", [False, True], ids=["strict", "torn"])
 @pytest.mark.parametrize("seed", range(5))
-def test_soak_power_cuts(make_server: type[Server], cut: PowerCut, book: Book, torn: bool, seed: int) -> None:
+def test_soak_power_cuts(make_server: Callable[..., Server], cut: PowerCut, book: Book, torn: bool, seed: int) -> None:
     server = make_server(cut.root, preload=cut.environment).start()
     rounds(server, cut, book, seed=100 + seed, n=8, torn=torn)

@@ -18,6 +18,7 @@ from isocenter.index.records import Arrival, Outcome, Record
 from isocenter.index.writer import LocalWriter
 from isocenter.store.filesystem import FilesystemStore
 from isocenter.store.memory import MemoryStore
+from isocenter.store.verify import verify
 
 BIG = bytes(range(256)) * 8192
 """Two megabytes: several slabs."""
@@ -225,6 +226,9 @@ class Faulty:
     def __init__(self, writer: LocalWriter, fault: Exception, *, after: bool = False) -> None:
         self._writer, self._fault, self._after, self.count = writer, fault, after, 1
 
+    def submit(self, record: Record) -> Future[Outcome]:
+        return self._writer.submit(record)
+
     def file(self, record: Record) -> Outcome:
         if not isinstance(record, Arrival) or not self.count:
             return self._writer.file(record)
@@ -232,9 +236,6 @@ class Faulty:
         if self._after:
             self._writer.file(record)
         raise self._fault
-
-    def submit(self, record: Record) -> Future[Outcome]:
-        return self._writer.submit(record)
 
     def close(self) -> None:
         self._writer.close()
@@ -305,6 +306,14 @@ def test_uids_with_padding_and_leading_zeros(tmp_path: Path, sqlite_url: str) ->
         assert archive.status(padded) == 0
         assert archive.rows("study")[0].study_uid == "1.2.003"
         assert [row.kind for row in archive.rows("conflict")] == ["irregular-uid"]
+
+
+def test_a_uid_of_zeros(tmp_path: Path, sqlite_url: str) -> None:
+    """As many as stand in for the digest while that isn't known."""
+    sent = made(SOPInstanceUID=f"1.{'0' * 80}1")
+    with running(tmp_path, sqlite_url) as archive:
+        archive.send(sent)
+        assert [finding.verdict for finding in verify(archive.store)] == ["sound"]
 
 
 def test_two_hosted_paths_lead_to_one_series(tmp_path: Path, sqlite_url: str) -> None:
