@@ -16,8 +16,26 @@ from harness import ROOT
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
-NAMES = ["ADAMS", "BAUER", "CRUZ", "DUPONT", "EKLUND", "FISCHER", "GRECO", "HORVAT", "IBSEN", "JANSEN", "KOVAC", "LOPEZ",
-         "MORETTI", "NAKAMURA", "OKAFOR", "PEREZ", "QURESHI", "RUSSO"]  # fmt: skip
+NAMES = [
+    "ADAMS",
+    "BAUER",
+    "CRUZ",
+    "DUPONT",
+    "EKLUND",
+    "FISCHER",
+    "GRECO",
+    "HORVAT",
+    "IBSEN",
+    "JANSEN",
+    "KOVAC",
+    "LOPEZ",
+    "MORETTI",
+    "NAKAMURA",
+    "OKAFOR",
+    "PEREZ",
+    "QURESHI",
+    "RUSSO",
+]
 GIVEN = ["ALBA", "BRUNO", "CHIARA", "DIEGO", "ELSE", "FELIX", "GRETA", "HUGO", "INES", "JONAS", "KARIN", "LEO"]
 
 
@@ -123,13 +141,34 @@ def _header(shape: Shape, p: int, s: int, e: int) -> Dataset:
 
 
 def _technique() -> list[tuple[str, object]]:
-    decimals = ("SliceThickness KVP SpacingBetweenSlices DataCollectionDiameter ReconstructionDiameter GantryDetectorTilt "
-                "TableHeight DistanceSourceToDetector DistanceSourceToPatient FocalSpots EchoTime RepetitionTime").split()  # fmt: skip
-    whole = "ExposureTime XRayTubeCurrent Exposure GeneratorPower".split()
-    return [(k, "1.25") for k in decimals] + [(k, "120") for k in whole] + [
-        ("SoftwareVersions", "9.1"), ("DeviceSerialNumber", "SN0001"), ("ConvolutionKernel", "B40"), ("FilterType", "BODY"),
-        ("RotationDirection", "CW"), ("ContrastBolusAgent", "NONE"), ("ScanOptions", "HELIX"),
-    ]  # fmt: skip
+    decimals = [
+        "SliceThickness",
+        "KVP",
+        "SpacingBetweenSlices",
+        "DataCollectionDiameter",
+        "ReconstructionDiameter",
+        "GantryDetectorTilt",
+        "TableHeight",
+        "DistanceSourceToDetector",
+        "DistanceSourceToPatient",
+        "FocalSpots",
+        "EchoTime",
+        "RepetitionTime",
+    ]
+    whole = ["ExposureTime", "XRayTubeCurrent", "Exposure", "GeneratorPower"]
+    return (
+        [(k, "1.25") for k in decimals]
+        + [(k, "120") for k in whole]
+        + [
+            ("SoftwareVersions", "9.1"),
+            ("DeviceSerialNumber", "SN0001"),
+            ("ConvolutionKernel", "B40"),
+            ("FilterType", "BODY"),
+            ("RotationDirection", "CW"),
+            ("ContrastBolusAgent", "NONE"),
+            ("ScanOptions", "HELIX"),
+        ]
+    )
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:

@@ -9,6 +9,7 @@ import time
 
 from corpus import uid
 from harness import Isocenter, Peer, Results, running
+
 from isocenter.dimse import ProposedContext, connect
 
 CT_IMAGE, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from archives import Destination, listening, unused_port
 from isocenter.config import Peer
 from isocenter.dicom import part10
 from material import packaged_files
-from peer_programs import configured, identifier, needs, run, storescp
+from peer_programs import background, configured, identifier, listens, needs, run, storescp
 from servers import Server
 
 pytestmark = needs("echoscu", "storescu", "dcmsend", "findscu", "getscu", "movescu", "storescp")
@@ -34,8 +34,9 @@ MOVER = unused_port()
 class Sent:
     """A server with a study of native and compressed objects, sent with dcmsend."""
 
-    def __init__(self, server: Server, destination: Destination, digests: dict[str, str], files: list[Path]) -> None:
-        self.server, self.destination, self.digests, self.files = server, destination, digests, files
+    def __init__(self, server: Server, destination: Destination, files: list[Path], ports: dict[str, int]) -> None:
+        self.server, self.destination, self.files, self.ports = server, destination, files, ports
+        self.digests = {each.sop_uid: hashlib.sha256(each.data).hexdigest() for each in destination.received}
 
     @property
     def address(self) -> tuple[str, str, str, str]:
@@ -58,10 +59,8 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sent]:
         address = ("-aec", "ISOCENTER", "127.0.0.1", server.dicom_port)
         run("dcmsend", "-v", "-nh", "-dn", "+sd", *address, folder / "study")
         run("movescu", "-S", "-aem", "DEST", *address, *identifier("STUDY", StudyInstanceUID=STUDY))
-        digests = {each.sop_uid: hashlib.sha256(each.data).hexdigest() for each in destination.received}
-        assert len(digests) == len(files)
-        found = Sent(server, destination, digests, files)
-        found.ports = ports  # type: ignore[attr-defined]
+        found = Sent(server, destination, files, ports)
+        assert len(found.digests) == len(files)
         yield found
 
 
@@ -203,8 +202,8 @@ def test_movescu_to_nobody(sent: Sent) -> None:
 
 
 @pytest.mark.req("I-SEND-02", "M-SEND-08")
-def test_a_destination_that_takes_implicit_only(sent: Sent, tmp_path: Path, port_of: Callable[[str], int]) -> None:
-    with storescp(tmp_path / "out", "+xi", "+B", port=port_of("IMPLICIT")):
+def test_a_destination_that_takes_implicit_only(sent: Sent, tmp_path: Path) -> None:
+    with storescp(tmp_path / "out", "+xi", "+B", port=sent.ports["IMPLICIT"]):
         _, said = move(sent, "IMPLICIT")
     assert "b000" in said.lower()
     got = {str(dcmread(path).SOPInstanceUID): dcmread(path) for path in (tmp_path / "out").iterdir()}
@@ -216,28 +215,20 @@ def test_a_destination_that_takes_implicit_only(sent: Sent, tmp_path: Path, port
 
 
 @pytest.mark.req("M-SEND-06")
-def test_a_destination_that_aborts(sent: Sent, tmp_path: Path, port_of: Callable[[str], int]) -> None:
-    with storescp(tmp_path / "out", "+xa", "--abort-during", port=port_of("ABORTING")):
+def test_a_destination_that_aborts(sent: Sent, tmp_path: Path) -> None:
+    with storescp(tmp_path / "out", "+xa", "--abort-during", port=sent.ports["ABORTING"]):
         status, said = move(sent, "ABORTING")
     assert status != 0
     assert "a702" in said.lower()
 
 
-def test_a_destination_that_refuses(sent: Sent, tmp_path: Path, port_of: Callable[[str], int]) -> None:
-    from peer_programs import background, listens
-
-    port = port_of("REFUSING")
+def test_a_destination_that_refuses(sent: Sent, tmp_path: Path) -> None:
+    port = sent.ports["REFUSING"]
     with background(["storescp", "--refuse", str(port)], tmp_path / "log"):
         listens(port)
         status, said = move(sent, "REFUSING")
     assert status != 0
     assert "a702" in said.lower()
-
-
-@pytest.fixture
-def port_of(sent: Sent) -> Callable[[str], int]:
-    """The port under which the server knows a title."""
-    return lambda title: sent.ports[title]  # type: ignore[attr-defined,no-any-return]
 
 
 @pytest.mark.req("I-MOVE-ST-05")

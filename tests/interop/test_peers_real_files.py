@@ -115,6 +115,7 @@ def _send(port: int, files: dict[Path, Object]) -> dict[Path, int]:
     return statuses
 
 
+@pytest.mark.req("I-STORE-08", "I-STORE-12", "M-STORE-08")
 def test_all_are_accepted(sent: Sent) -> None:
     refused = {path: f"{status:04X}" for path, status in sent.statuses.items() if status and path not in sent.nameless}
     assert {path.name for path in refused} <= REFUSED.keys(), refused
@@ -122,6 +123,7 @@ def test_all_are_accepted(sent: Sent) -> None:
     assert len(sent.in_force) > 90
 
 
+@pytest.mark.req("I-STORE-05", "M-STORE-04")
 def test_all_are_found(sent: Sent) -> None:
     model = uids.STUDY_ROOT_FIND
     asking = keys("IMAGE", StudyInstanceUID="", SeriesInstanceUID="", SOPInstanceUID="", SOPClassUID="")
@@ -152,6 +154,7 @@ class _Digest(dimse.BufferSink):
         self._found[self._instance, hashlib.sha256(self.value()).hexdigest()] += 1
 
 
+@pytest.mark.req("I-STORE-03", "I-MOVE-01", "M-GET-01")
 def test_all_come_back_by_c_get(sent: Sent) -> None:
     model, digests = uids.STUDY_ROOT_GET, _Digests()
     assert len(sent.kinds) < 128
@@ -163,6 +166,7 @@ def test_all_come_back_by_c_get(sent: Sent) -> None:
     assert digests.found == sent.expected
 
 
+@pytest.mark.req("I-STORE-03", "I-MOVE-01", "M-STORE-02", "M-SEND-02")
 def test_all_come_back_by_c_move(sent: Sent) -> None:
     model = uids.STUDY_ROOT_MOVE
     wanted = encode(keys("STUDY", StudyInstanceUID="\\".join(sent.studies)), uids.EXPLICIT_LE)
@@ -180,6 +184,7 @@ def _parts(answer: httpx.Response) -> list[bytes]:
     return [part.partition(b"\r\n\r\n")[2] for part in parts[:-1]]
 
 
+@pytest.mark.req("I-STORE-03", "M-STORE-02")
 def test_all_come_back_by_wado_rs(sent: Sent) -> None:
     found: Counter[tuple[str, str]] = Counter()
     accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'

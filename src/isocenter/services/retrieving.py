@@ -108,9 +108,12 @@ class StoredOpener:
         self._store = store
 
     def __call__(self, item: Sendable, stack: ExitStack) -> Opened:
-        """The data set in the stored file."""
+        """The data set in the stored file. Raises Refused where that is gone or cut: half an object would cost the
+        association."""
         assert isinstance(item, Located)
         stored = stack.enter_context(self._store.open(item.store_key))
+        if stored.size < item.offset + item.size:
+            raise Refused(Reason.UNABLE_TO_PROCESS, "the object is shorter than recorded")
         return Opened(stored.fileno(), item.offset, item.size)
 
 

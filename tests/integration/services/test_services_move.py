@@ -1,5 +1,6 @@
 """C-MOVE: what reaches the destination, and what the requestor is told."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -321,15 +322,18 @@ def test_objects_that_fail_alone(tmp_path: Path, sqlite_url: str) -> None:
             made(6, syntax=uids.JPEG_BASELINE),
             made(7),
             made(8),
+            made(9, pixels=bytes(3 << 20)),
         )
         # one file is gone, another is cut
         rows = {row.sop_uid: row.store_key for row in archive.rows("instance")}
         archive.store.remove(rows[sop_uid(7)])
+        cut = rows[sop_uid(9)]
+        os.truncate(tmp_path / "store" / "objects" / cut[:2] / cut[2:4] / cut, 2 << 20)
         progress = archive.move("DEST", STUDY)
-    assert [each.status for each in progress] == [0xFF00] * 8 + [0xB000]
-    assert [each.remaining for each in progress[:8]] == list(range(7, -1, -1))
-    assert counts(progress[-1]) == (0xB000, None, 2, 4, 2)
-    assert failed_uids(progress[-1]) == [sop_uid(n) for n in (2, 5, 6, 7)]
+    assert [each.status for each in progress] == [0xFF00] * 9 + [0xB000]
+    assert [each.remaining for each in progress[:9]] == list(range(8, -1, -1))
+    assert counts(progress[-1]) == (0xB000, None, 2, 5, 2)
+    assert failed_uids(progress[-1]) == [sop_uid(n) for n in (2, 5, 6, 7, 9)]
     assert "A700" in progress[-1].comment
     assert destination.uids == [sop_uid(n) for n in (1, 2, 3, 4, 8)]
 
