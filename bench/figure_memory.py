@@ -3,14 +3,15 @@
 python bench/figure_memory.py
 """
 
-import socket
 import threading
 import time
+from collections.abc import Iterator
 
 from corpus import uid
 from harness import Isocenter, Peer, Results, running
 
-from isocenter.dimse import ProposedContext, connect
+from isocenter.dicom.dataset import Element, encode
+from isocenter.dimse import BytesSource, ProposedContext, connect
 
 CT_IMAGE, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -58,23 +59,14 @@ def main() -> None:
 
 def store_large(peer: Peer, size: int) -> None:
     """C-STORE one CT whose pixel data has `size` bytes, made on the fly."""
-    from isocenter.dimse import BytesSource
-
-    def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
-        head = group.to_bytes(2, "little") + number.to_bytes(2, "little") + vr
-        return head + len(value).to_bytes(2, "little") + value + b""
-
     instance = uid("large")
-    pad = lambda text: text.encode() + b"\0" * (len(text) % 2)  # noqa: E731
-    head = b"".join([
-        element(8, 0x16, b"UI", pad(CT_IMAGE)), element(8, 0x18, b"UI", pad(instance)),
-        element(0x10, 0x20, b"LO", b"LARGE1"), element(0x20, 0xD, b"UI", pad(uid("study"))),
-        element(0x20, 0xE, b"UI", pad(uid("series"))),
-        b"\xe0\x7f\x10\x00OW\0\0" + size.to_bytes(4, "little"),
-    ])  # fmt: skip
+    names = {0x00080016: CT_IMAGE, 0x00080018: instance, 0x0020000D: uid("study"), 0x0020000E: uid("series")}
+    identity = {tag: Element("UI", value.encode() + b"\0" * (len(value) % 2)) for tag, value in names.items()}
+    identity[0x00100020] = Element("LO", b"LARGE1")
+    head = encode(identity, EXPLICIT) + b"\xe0\x7f\x10\x00OW\0\0" + size.to_bytes(4, "little")
     slab = bytes(1 << 20)
 
-    def chunks() -> "object":
+    def chunks() -> Iterator[bytes]:
         yield head
         left = size
         while left:
@@ -83,10 +75,10 @@ def store_large(peer: Peer, size: int) -> None:
 
     contexts = [ProposedContext(CT_IMAGE, (EXPLICIT,))]
     with connect(("127.0.0.1", peer.port), calling="BENCH", called=peer.title, contexts=contexts) as association:
-        status = association.store(1, CT_IMAGE, instance, BytesSource(chunks(), len(head) + size))
-        assert status == 0, status
+        status = association.store(1, CT_IMAGE, instance, BytesSource(chunks()))
+    if status:
+        raise RuntimeError(f"the object was answered with {status:04X}")
 
 
 if __name__ == "__main__":
-    assert socket
     main()

@@ -3,7 +3,7 @@ server wires them.
 
     with archives.running(tmp_path, sqlite_url, ae=HostedAE(duplicates="reject")) as archive:
         archive.send(made(1), made(2))
-        archive.move("DEST", study_uid(1))
+        archive.move("DEST", keys("STUDY", StudyInstanceUID=study_uid()))
 
 Objects are made of plain values, so that a test may put anything into them.
 """
@@ -184,7 +184,7 @@ class Running:
         return sorted(self.store.keys())
 
     def data_of(self, store_key: str) -> bytes:
-        """The data set of a stored object, by the index or as an exception."""
+        """The data set of an object in force or of a version."""
         row = next(
             row for row in [*self.rows("instance"), *self.rows("instance_version")] if row.store_key == store_key
         )

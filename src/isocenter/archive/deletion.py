@@ -1,4 +1,4 @@
-"""Explicit deletion: journal record, then index; the store's copies go later, by the removal job (DESIGN.md 4)."""
+"""Explicit deletion: journal record, then index; the store's copies go later, by the removal job (docs/design.md 4)."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Receiving one object: from its first byte to a durable, indexed SOP Instance (DESIGN.md section 4).
+"""Receiving one object: from its first byte to a durable, indexed SOP Instance (docs/design.md section 4).
 
     receive -> spool (hashed on the way) -> header scan -> checks -> file synced -> index commit -> answer
 

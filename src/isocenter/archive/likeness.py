@@ -1,4 +1,4 @@
-"""Do two objects of one SOP Instance UID show the same? (DESIGN.md section 4, duplicates)
+"""Do two objects of one SOP Instance UID show the same? (docs/design.md section 4, duplicates)
 
 Asked only when their data sets differ, so it may read both. Pixel data are compared as stored: two encodings of the
 same native pixels compare equal only if their bytes do. Objects without pixels are the same if one is the other in

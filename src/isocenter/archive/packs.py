@@ -1,4 +1,4 @@
-"""Metadata of whole series, ready to be sent (DESIGN.md section 4, series packs).
+"""Metadata of whole series, ready to be sent (docs/design.md section 4, series packs).
 
     Packs.series(one, root) -> Metadata: from memory, from the pack in the store, or made now from the objects
 

@@ -4,7 +4,7 @@
 
 A batch holds some dozens of instances: their JSON objects joined by commas, once as deflate blocks that go out as they
 lie and once as a zstd frame for those who take no gzip; and their raw headers (data set up to pixel data) as a zstd
-frame. What was made from other content, or for another root, is told by the index (DESIGN.md section 4).
+frame. What was made from other content, or for another root, is told by the index (docs/design.md section 4).
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What SQLite needs to be fast and never to lose a commit (DESIGN.md section 4, SQLite care)."""
+"""What SQLite needs to be fast and never to lose a commit (docs/design.md section 4, SQLite care)."""
 
 import sqlite3
 from pathlib import Path

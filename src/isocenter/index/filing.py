@@ -1,4 +1,4 @@
-"""Filing arrivals: what becomes of each, in one transaction for a batch (DESIGN.md section 4, duplicates).
+"""Filing arrivals: what becomes of each, in one transaction for a batch (docs/design.md section 4, duplicates).
 
 The common object, new in a known series, costs one row of `instance` and one of `change`, and the series is written
 once a batch. All the rest is the exception.

@@ -1,4 +1,4 @@
-"""Tests of key values as conditions on columns, so that an index can serve them (DESIGN.md section 4, data model).
+"""Tests of key values as conditions on columns, so that an index can serve them (docs/design.md section 4, data model).
 
 Equality stays equality, a prefix becomes a range (never LIKE on a bound parameter); what remains of a pattern is a
 residual filter: GLOB on SQLite, LIKE on PostgreSQL, both by code point and case.

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 
 class Verdict(StrEnum):
-    """What the index made of an arrival (DESIGN.md section 4, duplicates)."""
+    """What the index made of an arrival (docs/design.md section 4, duplicates)."""
 
     STORED = "stored"
     """New; now in force."""

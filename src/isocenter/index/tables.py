@@ -1,4 +1,4 @@
-"""The archive's tables: what DESIGN.md calls the data model, for SQLite and PostgreSQL alike.
+"""The archive's tables: what docs/design.md calls the data model, for SQLite and PostgreSQL alike.
 
 Text that is matched is NOT NULL with '' for absent and compared by byte (COLLATE "C" on PostgreSQL). A `*_fold` column
 holds `dicom.folding.fold` of the value beside it, cut at 256 characters. Dates and times stand as written in the

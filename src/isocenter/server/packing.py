@@ -1,4 +1,4 @@
-"""Makes the metadata packs of series that have settled, before anyone asks (DESIGN.md section 4, series packs)."""
+"""Makes the metadata packs of series that have settled, before anyone asks (docs/design.md section 4, series packs)."""
 
 import time
 from collections.abc import Callable

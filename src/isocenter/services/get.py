@@ -20,5 +20,5 @@ class GetService(RetrieveService):
 
     def _send_back(self, run: Run, named: Selection, _wanted: list[Kind]) -> None:
         items = run.until_cancelled(self._located(named))
-        for sent in send(run.association, items, opener(self._store)):
+        for sent in send(run.association, items, opener(self._store), priority=run.priority):
             run.note(sent)

@@ -49,11 +49,11 @@ class MoveService(RetrieveService):
     def _deliver(self, run: Run, peer: Peer, group: list[Proposal], items: Iterator[Located]) -> None:
         """Send `items` over an association of their own. What it doesn't get through counts as failed."""
         under_way = _UnderWay(items)
-        originator = (run.association.calling, run.message_id)
+        opened, originator = opener(self._store), (run.association.calling, run.message_id)
         try:
             with self._peers.connect(peer, self._ae.title, group) as outgoing:
                 for sent in send(
-                    outgoing, under_way, opener(self._store), preferred=peer.syntaxes, originator=originator
+                    outgoing, under_way, opened, preferred=peer.syntaxes, originator=originator, priority=run.priority
                 ):
                     under_way.answered()
                     run.note(sent)

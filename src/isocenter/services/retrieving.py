@@ -275,6 +275,7 @@ class Run:
     def __init__(self, association: Association, context: Context, command: Command) -> None:
         self.association, self.context, self.command = association, context, command
         self.message_id = commands.number(command, commands.MESSAGE_ID)
+        self.priority = commands.number(command, commands.PRIORITY)
         self.account = Account(0)
         self.cancelled = False
         self.failure: IsocenterError | None = None

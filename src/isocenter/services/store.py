@@ -56,21 +56,23 @@ class StoreService:
     def perform(self, association: "Association", context: Context, command: Command, sink: Sink | None) -> None:
         """Make the object durable and answer."""
         try:
-            self._finish(context, command, sink)
-            status, comment = statuses.SUCCESS, ""
+            status, comment = self._finish(context, command, sink)
         except IsocenterError as failure:
             status = statuses.dimse_status(statuses.Service.STORE, failure.reason, self._preset)
             comment = failure.comment
             log.warning("store.refused", calling=association.calling, reason=failure.reason, status=f"{status:04X}")
         association.respond(context.id, commands.response(command, status, comment))
 
-    def _finish(self, context: Context, command: Command, sink: Sink | None) -> None:
+    def _finish(self, context: Context, command: Command, sink: Sink | None) -> tuple[int, str]:
         if not isinstance(sink, ObjectSink):
             raise Refused(Reason.CANNOT_UNDERSTAND, "no data set")
         reception = sink.complete()
         if commands.text(command, commands.AFFECTED_SOP_CLASS) != context.abstract:
             reception.refuse(Reason.SOP_CLASS_MISMATCH, "SOP Class UID differs from the presentation context's")
-        reception.finish()
+        stored = reception.finish()
+        if stored.sop_uid != reception.sop_instance:
+            return statuses.COERCED, "kept under another SOP Instance UID"
+        return statuses.SUCCESS, ""
 
 
 class ObjectSink:

@@ -95,13 +95,15 @@ def test_reject(tmp_path: Path, sqlite_url: str) -> None:
         assert not store.unsettled
 
 
-@pytest.mark.req("X-QR-44")
+@pytest.mark.req("X-QR-44", "X-QR-45")
 @pytest.mark.parametrize("syntax", [uids.EXPLICIT_LE, uids.IMPLICIT_LE, uids.EXPLICIT_BE, uids.JPEG_LOSSLESS_SV1])
 def test_new_uid(tmp_path: Path, sqlite_url: str, syntax: str) -> None:
     first, second = made(1, syntax=syntax), made(1, syntax=syntax, pixels=b"\7" * (3 << 20))
     store = MemoryStore()
     with running(tmp_path, sqlite_url, ae=HostedAE(duplicates="new-uid"), store=store) as archive:
-        archive.send(first, second)
+        accepted, coerced = archive.store_all(first, second)
+        assert (accepted.status, coerced.status) == (0x0000, 0xB000)
+        assert coerced.comment
         one, other = archive.rows("instance")
         assert one.digest == first.digest
         assert other.sop_uid.startswith("2.25.")

@@ -24,7 +24,9 @@ BIG = bytes(range(256)) * 8192
 """Two megabytes: several slabs."""
 
 
-@pytest.mark.req("I-STORE-01", "I-STORE-03", "I-STORE-05", "I-STORE-ST-01", "M-STORE-02", "M-STORE-07", "M-STORE-09")
+@pytest.mark.req(
+    "I-STORE-01", "I-STORE-03", "I-STORE-04", "I-STORE-05", "I-STORE-ST-01", "M-STORE-02", "M-STORE-07", "M-STORE-09"
+)
 @pytest.mark.parametrize("syntax", [uids.EXPLICIT_LE, uids.IMPLICIT_LE, uids.EXPLICIT_BE, uids.DEFLATED_LE,
                                     uids.JPEG_2000_LOSSLESS, "1.2.3.4.5"])  # fmt: skip
 @pytest.mark.parametrize("pixels", [b"", b"\1\2" * 40, BIG])

@@ -1,5 +1,5 @@
 """Databases for the services' tests."""
 
-from databases import sqlite_url
+from databases import any_url, postgresql_url, sqlite_url
 
-__all__ = ["sqlite_url"]
+__all__ = ["any_url", "postgresql_url", "sqlite_url"]

@@ -64,10 +64,10 @@ def failed_uids(progress: Progress) -> list[str]:
 
 
 @pytest.mark.req("I-MOVE-01", "I-MOVE-05", "I-MOVE-20", "M-MOVE-03", "M-SEND-02", "I-ASSOC-01", "I-ASSOC-05")
-def test_a_study(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_study(tmp_path: Path, any_url: str) -> None:
     destination = Destination()
     sent = [made(n, series=s) for s in (2, 1) for n in (3, 1, 2)]
-    with moving(tmp_path, sqlite_url, destination) as archive:
+    with moving(tmp_path, any_url, destination) as archive:
         archive.send(*sent, made(9, study=2))
         progress = archive.move("DEST", STUDY)
     assert [counts(each) for each in progress] == [(0xFF00, 5 - n, n + 1, 0, 0) for n in range(6)] + [
@@ -82,6 +82,7 @@ def test_a_study(tmp_path: Path, sqlite_url: str) -> None:
     command = destination.received[0].command
     assert command[commands.MOVE_ORIGINATOR] == "TESTER"
     assert command[commands.MOVE_ORIGINATOR_MESSAGE_ID] == 1
+    assert command[commands.PRIORITY] == 0
 
 
 ALL = {(1, 1, 1), (2, 1, 1), (1, 1, 2)}
@@ -450,9 +451,9 @@ def test_an_index_that_can_not_be_read(tmp_path: Path, sqlite_url: str, monkeypa
         assert archive.move("DEST", STUDY)[-1].completed == 5
 
 
-def test_two_at_once(tmp_path: Path, sqlite_url: str) -> None:
+def test_two_at_once(tmp_path: Path, any_url: str) -> None:
     first, second = Destination(), Destination(title="OTHER")
-    with moving(tmp_path, sqlite_url, first, second) as archive:
+    with moving(tmp_path, any_url, first, second) as archive:
         archive.send(*(made(n) for n in range(30)))
         finals: list[Progress] = []
         threads = [

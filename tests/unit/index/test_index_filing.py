@@ -1,4 +1,4 @@
-"""What becomes of arrivals, on both databases (DESIGN.md section 4, duplicates and data model)."""
+"""What becomes of arrivals, on both databases (docs/design.md section 4, duplicates and data model)."""
 
 from collections.abc import Iterator
 from typing import Any
