@@ -1,6 +1,7 @@
 """SIGKILL while four senders store: what was acknowledged is there afterwards, and nothing is there in halves."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,10 @@ def test_everything_acknowledged_survives_kills_of_all_processes(server: Server,
     rounds(server, book, seed=1, n=3)
     assert server.stop() == 0
     all_sound(server.data)
+
+
+def test_without_syncs_kills_are_survived_too(make_server: Callable[..., Server], book: Book) -> None:
+    rounds(make_server(settings={"durability": "process"}).start(), book, seed=2, n=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
