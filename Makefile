@@ -28,7 +28,7 @@ peers:                   ## Install the real peers that the tests use, where tha
 test: install peers      ## Everything: style, types, imports, tests against real peers
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python tools/requirements_trace.py --check
-	tools/run-tests $(BIN) -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not fuzz and not soak' $(ARGS)
 
 unit: install            ## The quick tests alone
 	$(BIN)/python -m pytest tests/unit -q $(ARGS)
