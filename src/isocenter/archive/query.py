@@ -40,6 +40,8 @@ FIRST_PAGE = 100
 """Rows of the first page, which comes before it is known how many there are."""
 PAGE = 500
 """Rows of each further page."""
+_PASSED_OVER = 10_000
+"""Matches that the database may pass over to come to a page; for a later one all primary keys are fetched."""
 _CHECKED = 2_000
 """Candidates that are rechecked at a time."""
 
@@ -102,6 +104,10 @@ def count(database: Database, query: Query, cap: int = 10_000) -> int:
 def _pages(database: Database, made: Plan) -> Iterator[Sequence[Values]]:
     query = made.query
     seen: frozenset[int] = frozenset()
+    if _is_one_page(made):
+        if rows := _one_page(database, made):
+            yield rows
+        return
     if not made.rechecks and not query.offset and (query.limit is None or query.limit <= PAGE):
         first, whole = _first_page(database, made)
         if whole:
@@ -117,6 +123,25 @@ def _pages(database: Database, made: Plan) -> Iterator[Sequence[Values]]:
             rows = connection.execute(made.rows_of(part)).all()
         if rows:
             yield rows
+
+
+def _is_one_page(made: Plan) -> bool:
+    """A page that a person turns to: the database passes over what comes before it."""
+    query = made.query
+    return bool(
+        query.offset
+        and query.ordered
+        and query.limit is not None
+        and query.limit <= PAGE
+        and query.offset <= _PASSED_OVER
+        and not query.refuse_above
+        and not made.rechecks
+    )
+
+
+def _one_page(database: Database, made: Plan) -> Sequence[Values]:
+    with database.reading() as connection:
+        return connection.execute(made.rows().offset(made.query.offset).limit(made.query.limit)).all()
 
 
 def _first_page(database: Database, made: Plan) -> tuple[Sequence[Values], bool]:
