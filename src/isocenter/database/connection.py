@@ -26,9 +26,10 @@ POOL_TIMEOUT = 30.0
 class Database:
     """Made by `open`, once in each process and after the fork; closed with `close`."""
 
-    def __init__(self, url: URL, *, read_only: bool, pool_size: int) -> None:
+    def __init__(self, url: URL, *, read_only: bool, pool_size: int, durable: bool) -> None:
         self.url = url
         self.read_only = read_only
+        self._durable = durable
         self.dialect = "sqlite" if url.drivername == "sqlite" else "postgresql"
         """`sqlite` or `postgresql`."""
         self._pid = os.getpid()
@@ -90,7 +91,7 @@ class Database:
     def sqlite_connection(self) -> sqlite3.Connection:
         """A connection outside the pool, for the index writer, who holds `write_lock`. The caller closes it."""
         self._check_process()
-        return sqlite.connect(self.path, cache_kb=sqlite.WRITER_CACHE_KB)
+        return sqlite.connect(self.path, cache_kb=sqlite.WRITER_CACHE_KB, durable=self._durable)
 
     def postgresql_connection(self, *, connect_timeout: int = 5) -> "psycopg.Connection[Any]":
         """A connection outside the pool, for the index writer. The caller closes it."""
@@ -112,13 +113,14 @@ class Database:
             raise RuntimeError("a database must be opened after the fork")
 
 
-def open(url: str | Path, *, read_only: bool = False, pool_size: int = 8) -> Database:
+def open(url: str | Path, *, read_only: bool = False, pool_size: int = 8, durable: bool = True) -> Database:
     """The database at `url`: `sqlite:///folder/index.db` (or a path) or `postgresql://...`.
 
+    Not `durable`: what SQLite's index writer commits survives the end of its process, not of the machine's power.
     Its schema must be there (`migrate`). Raises ConfigurationError for other schemes, for SQLite without a file and for
     SQLite on a network file system.
     """
-    return Database(parsed(url), read_only=read_only, pool_size=pool_size)
+    return Database(parsed(url), read_only=read_only, pool_size=pool_size, durable=durable)
 
 
 def parsed(url: str | Path) -> URL:

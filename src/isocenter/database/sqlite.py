@@ -17,8 +17,9 @@ READER_CACHE_KB = 4_096
 WRITER_CACHE_KB = 16_384
 
 
-def connect(path: Path, *, cache_kb: int = READER_CACHE_KB) -> sqlite3.Connection:
-    """A connection in driver-level autocommit: transactions begin where the program says so.
+def connect(path: Path, *, cache_kb: int = READER_CACHE_KB, durable: bool = True) -> sqlite3.Connection:
+    """A connection in driver-level autocommit: transactions begin where the program says so. Those of one that is not
+    `durable` may be lost in a power cut, the last ones first; the database stays whole.
 
     Automatic checkpoints are off: only the writer makes them, under the write lock."""
     connection = sqlite3.connect(
@@ -28,7 +29,7 @@ def connect(path: Path, *, cache_kb: int = READER_CACHE_KB) -> sqlite3.Connectio
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             "journal_mode=WAL",
-            "synchronous=FULL",
+            f"synchronous={'FULL' if durable else 'NORMAL'}",
             "wal_autocheckpoint=0",
             "mmap_size=0",
             "foreign_keys=ON",

@@ -31,7 +31,8 @@ def index(worker: Worker) -> None:
     worker.listeners.close()
     end = Termination()
     metrics.publish(worker.folder, worker.slot, worker.name)
-    held = database.open(worker.settings.database_url, pool_size=1)
+    durable = worker.settings.durability == "power"
+    held = database.open(worker.settings.database_url, pool_size=1, durable=durable)
     writer = LocalWriter(held, intake=remote.Server(index_socket(worker.folder)))
     worker.ready()
     end.wait()

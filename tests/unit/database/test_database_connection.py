@@ -28,6 +28,15 @@ def test_pragmas(sqlite_url: str) -> None:
     assert found == wanted
 
 
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
+def test_what_a_commit_survives(sqlite_url: str, durable: bool, level: int) -> None:
+    opened = database.open(sqlite_url, durable=durable)
+    connection = opened.sqlite_connection()
+    assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    connection.close()
+    opened.close()
+
+
 def test_reading_and_writing(any_database: database.Database) -> None:
     with any_database.writing() as connection:
         facts.write(connection, "colour", "red")
