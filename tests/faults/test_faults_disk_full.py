@@ -59,7 +59,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     disk.close()
 
 
-@pytest.mark.req("I-STORE-ST-01")
+@pytest.mark.req("M-STORE-10")
 def test_a_full_disk_is_told_and_nothing_is_lost(
     small_disk: SmallDisk, make_server: Callable[..., Server], book: Book
 ) -> None:

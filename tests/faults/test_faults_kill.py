@@ -44,6 +44,7 @@ def all_sound(data: Path) -> None:
     store.close()
 
 
+@pytest.mark.req("M-STORE-02", "M-STORE-09", "I-STORE-05")
 def test_everything_acknowledged_survives_kills_of_all_processes(server: Server, book: Book) -> None:
     rounds(server, book, seed=1, n=3)
     assert server.stop() == 0

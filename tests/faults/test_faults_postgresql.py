@@ -43,6 +43,7 @@ def test_everything_acknowledged_survives_crashes_of_postgresql(
     all_sound(server.data)
 
 
+@pytest.mark.req("M-STORE-10")
 def test_while_postgresql_is_away_the_sender_is_told(
     make_server: Callable[..., Server], cluster: Cluster, book: Book
 ) -> None:

@@ -134,6 +134,7 @@ def in_order(story: list[tuple[str, str]], stored: str, wal: str) -> bool:
     return ("write", wal) in story[:synced]
 
 
+@pytest.mark.req("M-STORE-09", "I-STORE-05")
 def test_object_and_index_are_synced_in_this_order_before_each_response(
     make_server: Callable[..., Server], book: Book, tmp_path: Path
 ) -> None:
