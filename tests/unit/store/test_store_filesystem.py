@@ -112,7 +112,12 @@ def test_a_discarded_name_is_used_again(store: FilesystemStore) -> None:
 
 
 def crash(store: FilesystemStore, root: Path) -> FilesystemStore:
-    """Another server's view of the folder, as if this process had ended."""
+    """Another server's view of the folder, as if this process had ended: nobody reserves names for `store` any more."""
+    pool = store._process_pool()
+    pool._closing = True
+    if pool._thread is not None:
+        pool._wanted.set()
+        pool._thread.join()
     return FilesystemStore(root, floor_bytes=0)
 
 
