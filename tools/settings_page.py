@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from isocenter.config import HostedAE, Http, Limits, Peer, Processes, ResponseLimits, Settings
+from isocenter.config import HostedAE, Http, Lanes, Limits, Peer, Processes, ResponseLimits, Settings, Window
 from isocenter.config.showing import masked
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
@@ -28,8 +28,10 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
     ("[limits]", "limits", Limits),
     ("[processes]", "processes", Processes),
     ("[http]", "http", Http),
+    ("[http.lanes]: work at once", "http.lanes", Lanes),
     ("[[ae]]: the AEs hosted here", "ae", HostedAE),
     ("[[ae]] responses", "ae.responses", ResponseLimits),
+    ("[[ae]] window", "ae.window", Window),
     ("[[peer]]: remote AEs", "peer", Peer),
 )
 

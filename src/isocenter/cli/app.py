@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from isocenter import __version__, telemetry
-from isocenter.cli import options
+from isocenter.cli import options, registry_app
 from isocenter.cli.ending import stop, told
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ config_app = typer.Typer(no_args_is_help=True, help="The settings.")
 app.add_typer(index_app, name="index")
 app.add_typer(store_app, name="store")
 app.add_typer(config_app, name="config")
+app.add_typer(registry_app.group("ae", "AEs hosted here"), name="ae")
+app.add_typer(registry_app.group("peer", "peers"), name="peer")
 
 
 def _version(wanted: bool) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import typer
 
 from isocenter import config
-from isocenter.cli.ending import Exit
+from isocenter.cli.ending import Exit, say
 from isocenter.config import Loaded, Settings
+from isocenter.errors import ConfigurationError
+from isocenter.registry.roster import named
 
 
 def loaded(file: Path | None, data: Path | None, **given: Any) -> Loaded:
@@ -22,10 +24,21 @@ def settings_of(file: Path | None, data: Path | None, **given: Any) -> Settings:
 
 
 def check(file: Path | None, data: Path | None) -> Exit:
-    """`config check`."""
+    """`config check`: the settings, and with an archive the AEs and peers that are stored beside them."""
+    from isocenter.cli import registering
+
     found = loaded(file, data)
     typer.echo(f"The settings are right ({found.file or 'no settings file'}).")
-    return Exit.OK
+    if not (found.settings.store_root / "archive.json").exists():
+        return Exit.OK
+    try:
+        notes = registering.known(found.settings).notes
+    except ConfigurationError as error:
+        say(f"warning: {error.comment}")  # the next start may bring the schema up to date
+        return Exit.OK
+    for note in notes:
+        say(f"warning: {note.row.kind} {named(note.row)} in the database is passed over: {note.comment}")
+    return Exit.SOME_FAILED if any(note.unreadable for note in notes) else Exit.OK
 
 
 def show(file: Path | None, data: Path | None, *, as_json: bool) -> Exit:

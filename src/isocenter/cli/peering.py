@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from isocenter.dimse import ClientAssociation, ProposedContext, connect
 from isocenter.dimse import Settings as NetworkSettings
 from isocenter.errors import ConfigurationError
 from isocenter.exchange.peers import association_settings
+from isocenter.exchange.turns import Turns
 
 _WRITTEN_OUT = re.compile(r"(?P<title>[^@]+)@(?P<host>\[[^\]]+\]|[^:\[\]]+)(?::(?P<port>\d{1,5}))?")
 _DEFAULT_PORT = 11112
@@ -25,6 +26,10 @@ class Target:
     peer: Peer
     calling: str
     network: NetworkSettings
+    turns: Turns | None = None
+    """Where the peer is one of this installation's: its places, shared with the running server."""
+    patience: float = 0.0
+    """Seconds to wait for one of them."""
 
     def __str__(self) -> str:
         return f"{self.peer.title} at {self.peer.host} port {self.peer.port}"
@@ -32,25 +37,32 @@ class Target:
     @contextmanager
     def connect(self, contexts: list[ProposedContext]) -> Iterator[ClientAssociation]:
         """An association with the peer, released at the end of the block, aborted by an exception."""
-        association = connect(
-            (self.peer.host, self.peer.port),
-            calling=self.calling,
-            called=self.peer.title,
-            contexts=contexts,
-            settings=self.network,
-        )
-        with association:
+        with (
+            self.turns.taken(self.peer, self.patience) if self.turns else nullcontext(),
+            connect(
+                (self.peer.host, self.peer.port),
+                calling=self.calling,
+                called=self.peer.title,
+                contexts=contexts,
+                settings=self.network,
+            ) as association,
+        ):
             yield association
 
 
 def named(name: str, file: Path | None, data: Path | None, calling: str) -> Target:
-    """The peer that `name` means: written out, or a title in the settings, or this installation's own AE."""
+    """The peer that `name` means: written out, or a title in the settings or the database, or this installation's own
+    AE."""
     settings = settings_of(file, data)
-    peer = _written_out(name) or _known(name, settings)
+    written = _written_out(name)
+    peer = written or _known(name, settings)
     for title in (peer.title, calling):
         if problem := title_problem(title):
             raise ConfigurationError(f"the AE title {title!r} {problem}")
-    return Target(peer, peer.called_as or calling, association_settings(settings.limits, peer))
+    # a peer that is written out is nobody's here, and this command leaves no folder behind for it
+    turns = Turns(settings.run_folder) if written is None and settings.run_folder.is_dir() else None
+    network = association_settings(settings.limits, peer)
+    return Target(peer, peer.called_as or calling, network, turns, settings.limits.turn)
 
 
 def _written_out(name: str) -> Peer | None:
@@ -64,12 +76,22 @@ def _written_out(name: str) -> Peer | None:
 
 
 def _known(name: str, settings: Settings) -> Peer:
+    """The peer or the own AE of this title: first by the settings, which need no database to be read."""
+    found = _titled(name, settings)
+    if found is None and (settings.store_root / "archive.json").exists():
+        from isocenter.cli.registering import known
+
+        found = _titled(name, known(settings).settings)
+    if found is None:
+        raise ConfigurationError(f"{name!r} is neither TITLE@HOST:PORT nor the title of a peer that is known here")
+    return found
+
+
+def _titled(name: str, settings: Settings) -> Peer | None:
     found = next((peer for peer in settings.peers_titled(name) if peer.host), None)
-    if found is not None:
-        return found
-    if settings.ae(name) is not None:
+    if found is None and settings.ae(name) is not None:
         return Peer(title=name, host=_reachable(settings.host), port=_own_port(settings))
-    raise ConfigurationError(f"{name!r} is neither TITLE@HOST:PORT nor the title of a peer in the settings")
+    return found
 
 
 def _own_port(settings: Settings) -> int:

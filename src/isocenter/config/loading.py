@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from isocenter.config.entries import check_entry, where
 from isocenter.config.settings import HostedAE, Peer, Settings
 from isocenter.config.sources import FILE_NAME, Tree, check_keys, from_environment, from_file
 from isocenter.errors import ConfigurationError
@@ -75,7 +76,7 @@ def build(values: Mapping[str, Any]) -> Settings:
     try:
         settings = msgspec.convert(tree, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(_where(str(error))) from error
+        raise ConfigurationError(where(str(error))) from error
     return msgspec.structs.replace(settings, data=settings.data.expanduser())
 
 
@@ -83,11 +84,6 @@ def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str | Path) and str(value):
         return Path(value)
     raise TypeError(f"Expected a {kind.__name__.lower()}")
-
-
-def _where(message: str) -> str:
-    what, _, path = message.partition(" - at `$")
-    return f"{path.rstrip('`').lstrip('.')}: {what}" if path else what
 
 
 def _read_size(tree: dict[str, Any], path: tuple[str, ...]) -> None:
@@ -109,7 +105,6 @@ def _read_size(tree: dict[str, Any], path: tuple[str, ...]) -> None:
 def check(settings: Settings) -> None:
     """Refuse what contradicts itself or opens the archive to a network by accident."""
     _check_titles(settings)
-    _check_addresses(settings)
     _check_database(settings.database)
     if not settings.loopback and not settings.insecure:
         _check_beyond_loopback(settings)
@@ -119,9 +114,10 @@ def _check_titles(settings: Settings) -> None:
     if not settings.aes:
         raise ConfigurationError("ae: at least one AE must be hosted")
     titles = [ae.title for ae in settings.aes]
-    for kind, row in [("ae", ae) for ae in settings.aes] + [("peer", peer) for peer in settings.peers]:
-        if problem := title_problem(row.title):
-            raise ConfigurationError(f"{kind}.title: {row.title!r} {problem}")
+    for ae in settings.aes:
+        check_entry(ae)
+    for peer in settings.peers:
+        check_entry(peer)
     for title in titles:
         if titles.count(title) > 1:
             raise ConfigurationError(f"ae.title: {title!r} is given twice")
@@ -132,26 +128,6 @@ def _check_titles(settings: Settings) -> None:
         seen.add((peer.title, peer.host))
 
 
-def title_problem(title: str) -> str:
-    """What is wrong with an AE title (PS3.5 6.2, AE), or nothing."""
-    if title != title.strip(" ") or not title:
-        return "begins or ends with a space, or is empty"
-    if len(title) > 16:
-        return "is longer than 16 characters"
-    if any(not " " <= c <= "~" or c == "\\" for c in title):
-        return "has a character that an AE title can't have"
-    return ""
-
-
-def _check_addresses(settings: Settings) -> None:
-    for peer in settings.peers:
-        for address in peer.addresses:
-            try:
-                ipaddress.ip_network(address, strict=False)
-            except ValueError as error:
-                raise ConfigurationError(f"peer.addresses: {address!r} is no address or network") from error
-
-
 def _check_database(url: str) -> None:
     scheme = url.partition(":")[0]
     if url and scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
@@ -159,10 +135,11 @@ def _check_database(url: str) -> None:
 
 
 def _check_beyond_loopback(settings: Settings) -> None:
-    if settings.dicom_policy != "open" and not settings.peers and any(_guarded(settings, ae) for ae in settings.aes):
+    if not settings.dicom_policy and not settings.peers and any(_guarded(settings, ae) for ae in settings.aes):
         raise ConfigurationError(
             f"host: {settings.host} can be reached by others, and the DICOM port would know no peer. "
-            'Add [[peer]] tables, or set dicom_policy = "open", or insecure = true'
+            'Add [[peer]] tables; or set dicom_policy = "known-peers" if all of them are in the database '
+            '(`isocenter peer add`); or dicom_policy = "open", or insecure = true'
         )
     if settings.http.open:
         raise ConfigurationError(

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from isocenter.declarations.presets import Preset
+
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """A text that `config show` masks and that may come from the file that a `..._FILE` variable names."""
 
@@ -18,12 +20,13 @@ Title = Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
+PduLength = Annotated[int, msgspec.Meta(ge=4096, le=16 << 20)]
 
 Permission = Literal["store", "find", "move", "get", "commit", "worklist", "procedure-step", "print"]
 PERMISSIONS: tuple[Permission, ...] = ("store", "find", "move", "get", "commit", "worklist", "procedure-step", "print")
 
 
-class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
     """What all the structs of the settings share."""
 
 
@@ -40,6 +43,18 @@ class ResponseLimits(Frozen, frozen=True, kw_only=True):
     """At image level."""
 
 
+class Window(Frozen, frozen=True, kw_only=True):
+    """Asynchronous operations on one association (PS3.7 D.3.3.3), as far as the peer agrees; 0 means any number.
+
+    I-ASSOC-08, I-ASSOC-33, M-ASSOC-06.
+    """
+
+    invoked: Whole = 1
+    """Operations of ours that may be under way at once, such as the C-STOREs of a C-MOVE; 1: nothing is proposed."""
+    performed: Whole = 1
+    """Operations that a peer may have under way at once. They are performed one after the other."""
+
+
 class HostedAE(Frozen, frozen=True, kw_only=True):
     """An Application Entity that this installation hosts: a door to the archive with a title and habits of its own."""
 
@@ -47,8 +62,10 @@ class HostedAE(Frozen, frozen=True, kw_only=True):
     """What peers call."""
     role: Literal["archive"] = "archive"
     """What it does."""
-    preset: Literal["default", "archive", "marie"] = "default"
+    preset: Preset = "default"
     """Whose statuses and order of transfer syntaxes it follows (`declarations.statuses`, `.transfer_syntaxes`)."""
+    services: tuple[Permission, ...] = PERMISSIONS
+    """What it offers to those who may connect; Verification always."""
     storage: Literal["any", "declared", "none"] = "any"
     """Storage classes it accepts: whatever is proposed as one, those the registry knows, or none."""
     classes: tuple[str, ...] = ()
@@ -76,6 +93,17 @@ class HostedAE(Frozen, frozen=True, kw_only=True):
     """Only registered peers may call. Not given: what `dicom_policy` says."""
     associations: Whole = 0
     """Associations at once to this title; 0: only the limit of the whole server."""
+    window: Window = Window()
+    max_pdu: PduLength | None = None
+    """Largest PDU it announces that it takes (I-ASSOC-04). Not given: that of the whole server."""
+    max_pdu_sent: PduLength | None = None
+    """Largest PDU it sends, whatever the peer would take. Not given: that of the whole server."""
+    dimse: Seconds | None = None
+    """As `limits.dimse`, on associations that it accepts or opens. Not given: that of the whole server."""
+    response: Seconds | None = None
+    """As `limits.response`, on associations that it accepts or opens. Not given: that of the whole server."""
+    idle: Seconds | None = None
+    """As `limits.idle`, on associations that it accepts or opens. Not given: that of the whole server."""
 
 
 class Peer(Frozen, frozen=True, kw_only=True):
@@ -100,9 +128,9 @@ class Peer(Frozen, frozen=True, kw_only=True):
     issuer: str = ""
     """Issuer of Patient ID where its objects name none."""
     associations: Positive = 4
-    """Associations that we open to it at once."""
+    """Associations that we open to it at once, over all processes of one machine (I-ASSOC-06)."""
     max_pdu: Whole = 0
-    """Largest PDU announced to it; 0: the limit of the whole server."""
+    """Largest PDU announced to it; 0: the limit of the AE that calls."""
 
 
 class Limits(Frozen, frozen=True, kw_only=True):
@@ -112,9 +140,9 @@ class Limits(Frozen, frozen=True, kw_only=True):
     """Associations at once over all AEs and processes (I-ASSOC-32)."""
     associations_per_address: Whole = 0
     """Associations at once from one address; 0: no limit of its own."""
-    max_pdu: Annotated[int, msgspec.Meta(ge=4096, le=16 << 20)] = 1 << 18
+    max_pdu: PduLength = 1 << 18
     """Largest PDU we announce that we take."""
-    max_pdu_sent: Annotated[int, msgspec.Meta(ge=4096, le=16 << 20)] = 1 << 20
+    max_pdu_sent: PduLength = 1 << 20
     """Largest PDU we send, whatever the peer would take."""
     identifier: Positive = 4 << 20
     """Largest identifier or other data set that is held in memory (not stored objects)."""
@@ -123,13 +151,17 @@ class Limits(Frozen, frozen=True, kw_only=True):
     artim: Seconds = 30.0
     """From the connection to the association request, and from a release or abort to the close (PS3.8 9.1.5)."""
     dimse: Seconds = 120.0
-    """Until the rest of a begun message, or the response to one of ours, arrives."""
+    """Until the rest of a begun message arrives."""
+    response: Seconds = 120.0
+    """Until the response to a request of ours arrives, or the next of several."""
     idle: Seconds = 1800.0
     """An association without any message is ended after this."""
     connect: Seconds = 10.0
     """To open a connection to a peer."""
     send: Seconds = 60.0
     """A peer that takes nothing for this long is given up."""
+    turn: Seconds = 30.0
+    """A C-MOVE or command waits so long where a peer has all the associations already that it may have of us."""
 
 
 class Processes(Frozen, frozen=True, kw_only=True):
@@ -141,6 +173,19 @@ class Processes(Frozen, frozen=True, kw_only=True):
     """On SIGTERM and after a reload, associations and requests may run on for this long."""
     restart_delay: Seconds = 0.5
     """Before a dead process is started again; doubled at each failure that follows soon, up to 30 s."""
+
+
+class Lanes(Frozen, frozen=True, kw_only=True):
+    """How much of each kind of work the web process does at once."""
+
+    query: Positive = 4
+    """Searches."""
+    ingest: Positive = 8
+    """Objects received (STOW-RS)."""
+    retrieve: Positive = 4
+    """Objects, frames and metadata sent."""
+    waiting: Whole = 256
+    """Further requests of a kind that may wait; beyond that they are answered 503."""
 
 
 class Http(Frozen, frozen=True, kw_only=True):
@@ -158,6 +203,10 @@ class Http(Frozen, frozen=True, kw_only=True):
     """Largest request body; 0: as much as the disk takes."""
     limit: Whole = 0
     """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
+    lanes: Lanes = Lanes()
+
+
+_DEFAULT_AES = (HostedAE(),)
 
 
 class Settings(Frozen, frozen=True, kw_only=True):
@@ -178,12 +227,13 @@ class Settings(Frozen, frozen=True, kw_only=True):
     free_space_floor: Whole = 1 << 30
     """Objects are refused (A700) while less than this is free on the store's disk."""
     dicom_policy: Literal["", "open", "known-peers"] = ""
-    """Who may open an association; empty: anyone on loopback, known peers beyond."""
+    """Who may open an association; empty: anyone on loopback, known peers beyond, of which the settings must then
+    name one."""
     insecure: bool = False
     """Beyond loopback, leave HTTP and DICOM open. A banner says so."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """What the log holds; it goes to standard error, a JSON object a line, without patient data."""
-    aes: tuple[HostedAE, ...] = msgspec.field(default=(HostedAE(),), name="ae")
+    aes: tuple[HostedAE, ...] = msgspec.field(default=_DEFAULT_AES, name="ae")
     peers: tuple[Peer, ...] = msgspec.field(default=(), name="peer")
     limits: Limits = Limits()
     processes: Processes = Processes()
@@ -223,6 +273,11 @@ class Settings(Frozen, frozen=True, kw_only=True):
     def run_folder(self) -> Path:
         """Sockets, ports and other things of the running server."""
         return self.data / "run"
+
+    @property
+    def aes_given(self) -> bool:
+        """The AEs come from a source of the settings, were it the same as the default."""
+        return self.aes is not _DEFAULT_AES
 
     def ae(self, title: str) -> HostedAE | None:
         """The hosted AE of this title."""

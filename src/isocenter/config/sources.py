@@ -9,6 +9,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ def _variable(name: str, key: str, text: str) -> tuple[list[str], Any]:
         text = _secret_file(name, text)
     setting = field_of(Settings, path)
     if setting is None:
-        raise ConfigurationError(f"{name}: {_unknown('.'.join(path), Settings)}")
-    return path, _plain(name, setting, text)
+        raise ConfigurationError(f"{name}: {unknown('.'.join(path), Settings)}")
+    return path, plain(name, setting, text)
 
 
 def _secret_file(name: str, text: str) -> str:
@@ -106,7 +107,8 @@ def _secret_file(name: str, text: str) -> str:
         raise ConfigurationError(f"{name}: cannot read {text}: {type(error).__name__}") from error
 
 
-def _plain(name: str, setting: msgspec.inspect.Type, text: str) -> Any:
+def plain(name: str, setting: msgspec.inspect.Type, text: str) -> Any:
+    """The value of a setting given as `text`; `name` is for messages. Arrays are JSON or separated by commas."""
     if not isinstance(setting, msgspec.inspect.VarTupleType):
         return text
     if not text.lstrip().startswith("["):
@@ -117,6 +119,7 @@ def _plain(name: str, setting: msgspec.inspect.Type, text: str) -> Any:
         raise ConfigurationError(f"{name}: neither a JSON array nor texts separated by commas") from error
 
 
+@cache
 def fields_of(struct: Any) -> dict[str, msgspec.inspect.Type]:
     """The keys of a struct and the type of each, `Annotated` and metadata taken off."""
     inspected = msgspec.inspect.type_info(struct)
@@ -142,7 +145,7 @@ def check_keys(values: Mapping[str, Any], struct: Any, *, origin: str, prefix: s
     for key, value in values.items():
         kind = known.get(key)
         if kind is None:
-            raise ConfigurationError(f"{origin}: {_unknown(f'{prefix}{key}', struct, prefix)}")
+            raise ConfigurationError(f"{origin}: {unknown(f'{prefix}{key}', struct, prefix)}")
         if isinstance(kind, msgspec.inspect.StructType) and isinstance(value, Mapping):
             check_keys(value, kind.cls, origin=origin, prefix=f"{prefix}{key}.")
         elif isinstance(kind, msgspec.inspect.VarTupleType) and isinstance(value, list):
@@ -165,7 +168,8 @@ def all_keys(struct: Any, prefix: str = "") -> Iterator[str]:
             yield from all_keys(item.cls, f"{prefix}{key}.")
 
 
-def _unknown(path: str, struct: Any, prefix: str = "") -> str:
+def unknown(path: str, struct: Any, prefix: str = "") -> str:
+    """That there is no setting `path`, and which is the nearest. `prefix` stands before the keys of `struct`."""
     candidates = [f"{prefix}{key}" for key in all_keys(struct)]
     near = difflib.get_close_matches(path, candidates, n=1, cutoff=0.5)
     if not near:

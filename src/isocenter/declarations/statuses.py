@@ -1,14 +1,15 @@
 """What a failure is called on the wire: (preset, service, reason) to DIMSE status, HTTP status or STOW-RS reason.
 
-`default` speaks the codes of the archive catalogue (I-STORE-ST, I-FIND-ST, I-MOVE-ST) and PS3.4, `marie` those of
-M-STORE-10 and its tables 22 to 34. Every reason has an answer in every service.
+`default` and `archive` speak the codes of the archive catalogue (I-STORE-ST, I-FIND-ST, I-MOVE-ST) and PS3.4, `marie`
+those of M-STORE-10 and its tables 22 to 34. Every reason has an answer in every service.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from isocenter.declarations.presets import Preset
 from isocenter.errors import Reason
 
 SUCCESS: Final = 0x0000
@@ -105,15 +106,17 @@ _MARIE_RETRIEVE: Final[dict[Cause, int]] = {
     Reason.DESTINATION_UNKNOWN: 0xA801,
 }
 
-_DIMSE: Final = MappingProxyType(
+_ARCHIVE: Final[Mapping[Service, Mapping[Cause, int]]] = {
+    Service.ECHO: _GENERAL,
+    Service.STORE: _STORE,
+    Service.FIND: _FIND,
+    Service.MOVE: _RETRIEVE,
+    Service.GET: _RETRIEVE,
+}
+_DIMSE: Final[Mapping[Preset, Mapping[Service, Mapping[Cause, int]]]] = MappingProxyType(
     {
-        "default": {
-            Service.ECHO: _GENERAL,
-            Service.STORE: _STORE,
-            Service.FIND: _FIND,
-            Service.MOVE: _RETRIEVE,
-            Service.GET: _RETRIEVE,
-        },
+        "default": _ARCHIVE,
+        "archive": _ARCHIVE,
         "marie": {
             Service.ECHO: _GENERAL,
             Service.STORE: _MARIE_STORE,
@@ -123,15 +126,14 @@ _DIMSE: Final = MappingProxyType(
         },
     }
 )
-PRESETS: Final = tuple(_DIMSE)
 
 
-def dimse_status(service: Service, cause: Cause, preset: str = "default") -> int:
-    """The status of a failed request; 0110 where a service knows nothing better. KeyError for an unknown preset."""
+def dimse_status(service: Service, cause: Cause, preset: Preset = "default") -> int:
+    """The status of a failed request; 0110 where a service knows nothing better."""
     return _DIMSE[preset][service].get(cause, 0x0110)
 
 
-def causes_of(service: Service, status: int, preset: str = "default") -> frozenset[Cause]:
+def causes_of(service: Service, status: int, preset: Preset = "default") -> frozenset[Cause]:
     """What leads to `status`, for the conformance statement."""
     return frozenset(cause for cause, code in _DIMSE[preset][service].items() if code == status)
 
@@ -171,11 +173,12 @@ _STOW: Final[MappingProxyType[Reason, int]] = MappingProxyType(
         Reason.OUT_OF_STORAGE: 0xA710,
         Reason.TOO_LARGE: 0xA710,
         Reason.SOP_CLASS_MISMATCH: 0xA900,
-        Reason.STUDY_MISMATCH: 0xA900,
+        Reason.SOP_INSTANCE_MISMATCH: 0xA900,
+        Reason.IDENTIFIER_MISMATCH: 0xA900,
         Reason.CANNOT_UNDERSTAND: 0xC000,
         Reason.BAD_REQUEST: 0xC000,
-        Reason.SOP_INSTANCE_MISMATCH: 0xC000,
         Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: 0xC122,
+        Reason.STUDY_MISMATCH: 0xC409,  # within Cxxx, as other archives call it
         Reason.SOP_CLASS_NOT_SUPPORTED: 0x0122,
         Reason.DUPLICATE_SOP_INSTANCE: 0x0111,
         Reason.NOT_AUTHORIZED: 0x0124,

@@ -4,11 +4,13 @@ An order is data: the acceptor takes the first of its own list that was proposed
 proposer's order (M-ASSOC-09). The default never makes a peer that offers everything compress lossily.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Final
 
+from isocenter.declarations.presets import Preset
 from isocenter.dicom.uids import (
     DEFLATED_LE,
     EXPLICIT_BE,
@@ -69,7 +71,7 @@ def _jpeg(*numbers: int) -> tuple[str, ...]:
     return tuple(f"{_JPEG}{n}" for n in numbers)
 
 
-STORAGE_ORDERS: Final = MappingProxyType(
+STORAGE_ORDERS: Final[Mapping[Preset, tuple[str, ...]]] = MappingProxyType(
     {
         # I-CTX tables 3.2 and 3.10
         "archive": (*NON_STORAGE, *_jpeg(70, 50, 51, 57, 90, 91, 100, 101, 102, 103), RLE),
@@ -86,13 +88,13 @@ STORAGE_ORDERS: Final = MappingProxyType(
 )
 """Storage lists of the catalogue's systems, in the order of their tables."""
 
-CHOICES: Final = MappingProxyType({"default": Choice.ACCEPTOR, "archive": Choice.ACCEPTOR, "marie": Choice.PROPOSER})
+CHOICES: Final[Mapping[Preset, Choice]] = MappingProxyType(
+    {"default": Choice.ACCEPTOR, "archive": Choice.ACCEPTOR, "marie": Choice.PROPOSER}
+)
 """Whose order decides, by preset (I-CTX-02, M-ASSOC-09)."""
 
-PRESETS: Final = ("default", *STORAGE_ORDERS)
 
-
-def storage_order(preset: str = "default", *, only_listed: bool = False) -> tuple[str, ...]:
+def storage_order(preset: Preset = "default", *, only_listed: bool = False) -> tuple[str, ...]:
     """The syntaxes of storage contexts by preference. A preset's own come first; all others that may carry an object
     follow unless `only_listed`, so that nothing is refused that can be kept. KeyError for an unknown preset."""
     if preset == "default":

@@ -23,7 +23,7 @@ from isocenter.dimse.failures import (
     SourceFailed,
 )
 from isocenter.dimse.invoking import Outgoing, Response
-from isocenter.dimse.negotiation import Offer, Policy, Preference, QueryExtras, TitlePolicy
+from isocenter.dimse.negotiation import Admission, Decision, Offer, Policy, Preference, QueryExtras, TitlePolicy
 from isocenter.dimse.outbound import BytesSource, FileSource, Source
 from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateRequest, UserIdentity
 from isocenter.dimse.service import BufferedService, BufferSink, Context, NullSink, Service, ServiceMap, Sink
@@ -32,6 +32,7 @@ from isocenter.dimse.slabs import Slabs
 
 __all__ = [
     "Acceptor",
+    "Admission",
     "AssociateAccept",
     "AssociateReject",
     "AssociateRequest",
@@ -47,6 +48,7 @@ __all__ = [
     "Context",
     "ContextNotAccepted",
     "Counter",
+    "Decision",
     "FileSource",
     "LocalCounter",
     "NullSink",

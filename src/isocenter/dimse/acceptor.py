@@ -17,7 +17,7 @@ from isocenter import telemetry
 from isocenter.dimse.association import Association, Terms
 from isocenter.dimse.driver import Driver
 from isocenter.dimse.failures import AssociationAborted, PeerTimeout, PeerUnreachable
-from isocenter.dimse.negotiation import LOCAL_LIMIT_EXCEEDED, NO_REASON, Policy, accepted_contexts
+from isocenter.dimse.negotiation import LOCAL_LIMIT_EXCEEDED, NO_REASON, Admission, Policy, accepted_contexts
 from isocenter.dimse.outbound import SMALLEST_PDU
 from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateRequest
 from isocenter.dimse.service import ServiceMap
@@ -253,10 +253,11 @@ class _Connection:
             self.sock, self._owner._ssl, server=True, deadline=settings.artim or 30.0, send_timeout=settings.send
         )
 
-    def _decide(self, request: AssociateRequest) -> AssociateAccept | AssociateReject:
+    def _decide(self, request: AssociateRequest) -> Admission | AssociateReject:
         if 0 < request.user.max_pdu < SMALLEST_PDU:
             return NO_REASON
-        return self._owner._policy.negotiate(request, self.address, self.port)
+        decision = self._owner._policy.negotiate(request, self.address, self.port)
+        return Admission(decision) if isinstance(decision, AssociateAccept) else decision
 
     def _reject(self, driver: Driver, request: AssociateRequest, answer: AssociateReject) -> None:
         reason = f"{answer.result}/{answer.source}/{answer.reason}"
@@ -267,8 +268,8 @@ class _Connection:
         driver.send_primitive(answer)
         driver.linger(self._owner._settings.artim)
 
-    def _serve(self, driver: Driver, request: AssociateRequest, answer: AssociateAccept) -> None:
-        owner = self._owner
+    def _serve(self, driver: Driver, request: AssociateRequest, admission: Admission) -> None:
+        owner, answer = self._owner, admission.answer
         driver.send_primitive(answer)
         contexts = accepted_contexts(request, answer, requestor=False)
         window = answer.user.window[1] if answer.user.window else 1
@@ -277,10 +278,11 @@ class _Connection:
             driver,
             terms,
             services=owner._services,
-            settings=owner._settings,
+            settings=admission.settings or owner._settings,
             slabs=owner._slabs,
             address=self.address,
             port=self.port,
+            basis=admission.basis,
         )
         peer = log.bind(calling=request.calling, called=request.called, address=self.address)
         peer.info("association.accepted", contexts=len(contexts), max_pdu=request.user.max_pdu)

@@ -5,7 +5,7 @@ performs another wait, copied, until it is done; C-CANCEL is seen by `cancelled`
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from isocenter import telemetry
 from isocenter.dimse import commands
@@ -56,11 +56,14 @@ class Association(Invoker):
         slabs: Slabs,
         address: str,
         port: int,
+        basis: object = None,
     ) -> None:
         peer = terms.peer
         size = fragment_size(peer.max_pdu, settings.max_pdu_sent)
         super().__init__(driver, slabs, size, settings.response_limit)
         self.calling, self.called, self.contexts = terms.calling, terms.called, terms.contexts
+        self.basis = basis
+        """What the acceptor's policy decided by (`Admission.basis`), for its services; None at the requestor."""
         self.address, self.port = address, port
         """The peer's IP address; the port of ours that it came to, or of its own that we called."""
         self.peer_max_pdu = peer.max_pdu
@@ -74,9 +77,9 @@ class Association(Invoker):
         self._current: tuple[Context, Command, Service] | None = None
         self._sink: Sink | None = None
         self._failure: Exception | None = None
-        driver.established(frozenset(terms.contexts))
+        driver.established(frozenset(terms.contexts), settings)
 
-    def __enter__(self) -> "Association":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

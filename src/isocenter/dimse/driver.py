@@ -34,6 +34,11 @@ _PARTING = 1.0
 """Seconds that an aborting side waits for the peer to close, so that the A-ABORT isn't lost in a reset."""
 
 
+def _tick(settings: Settings) -> float:
+    limits = (settings.dimse, settings.response, settings.idle)
+    return min([_TICK, *(limit for limit in limits if limit)])
+
+
 class Driver:
     """Drives `layer` over `transport`."""
 
@@ -51,12 +56,12 @@ class Driver:
         self._transport, self._settings = transport, settings
         self._assembler = Assembler(frozenset(), settings.command_limit)
         self._queue: deque[Item] = deque()
-        limits = (settings.dimse, settings.response, settings.idle)
-        self._tick = min([_TICK, *(limit for limit in limits if limit)])
+        self._tick = _tick(settings)
 
-    def established(self, context_ids: frozenset[int]) -> None:
-        """The association is there: only these contexts may be used."""
-        self._assembler = Assembler(context_ids, self._settings.command_limit)
+    def established(self, context_ids: frozenset[int], settings: Settings) -> None:
+        """The association is there: only these contexts may be used, and these limits hold from now on."""
+        self._settings, self._tick = settings, _tick(settings)
+        self._assembler = Assembler(context_ids, settings.command_limit)
         self._transport.quiet_after(self._tick)
 
     @property

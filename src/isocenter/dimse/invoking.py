@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from isocenter import telemetry
@@ -13,6 +13,7 @@ from isocenter.dimse.failures import AssociationAborted, SourceFailed
 from isocenter.dimse.inbox import Part
 from isocenter.dimse.outbound import Source, Vectors, command_pdus, data_pdus
 from isocenter.dimse.slabs import Slabs
+from isocenter.dimse.transport import Buffer
 
 log = telemetry.logger("dimse.association")
 
@@ -40,6 +41,19 @@ class Outgoing(NamedTuple):
     priority: int = 0
     originator: tuple[str, int] | None = None
     token: object = None
+
+
+class _Loaded(NamedTuple):
+    """A C-STORE that can leave at once: its command set and as much of its data set as the buffer holds, in PDUs."""
+
+    item: Outgoing
+    message_id: int
+    pdus: Sequence[Buffer]
+    more: bool
+
+
+_Flight = deque[tuple[int, Outgoing]]
+"""Message id and item of the C-STOREs that aren't answered yet."""
 
 
 class Invoker:
@@ -73,30 +87,65 @@ class Invoker:
         """Invoke C-STORE and wait; the status of the response. `SourceFailed` where nothing has left yet."""
         outgoing = Outgoing(context_id, sop_class, sop_instance, source, priority, originator)
         try:
-            return self._await(self._send_store(outgoing)).status
+            return self._await(self._leave(self._load(outgoing))).status
         finally:
             self._return_slab()
 
-    def store_many(self, items: Iterable[Outgoing]) -> Iterator[tuple[Outgoing, Response]]:
+    def store_many(
+        self, items: Iterable[Outgoing], *, wanted: Callable[[], bool] = lambda: True
+    ) -> Iterator[tuple[Outgoing, Response]]:
         """Invoke a C-STORE for each item, as many at once as the peer agreed to; item and response in order of items.
 
-        A source is read before the next item is asked for. An item whose source fails before its first byte has left
-        yields a response 0110 of our own making.
+        The peer is kept at work: while it stores one object the next is asked for and read, and that leaves before the
+        response to the one before is yielded. A source is read before the next item is asked for. An item whose source
+        fails before its first byte has left yields a response 0110 of our own making. `wanted` is asked just before
+        each object leaves, and after each that fails so; after a no, no other leaves.
         """
-        flight: deque[tuple[int, Outgoing]] = deque()
+        flight: _Flight = deque()
+        supply, going = iter(items), True
         try:
-            for item in items:
+            while going and (item := (yield from self._drawn(supply, flight))) is not None:
                 try:
-                    flight.append((self._send_store(item), item))
+                    loaded = self._load(item)
                 except SourceFailed as error:
                     yield from self._landed(flight, 0)
                     yield item, Response(commands.PROCESSING_FAILURE, {commands.ERROR_COMMENT: error.comment}, None)
-                yield from self._landed(flight, self.window - 1)
+                    going = wanted()
+                else:
+                    going = yield from self._exchanged(loaded, flight, wanted)
             yield from self._landed(flight, 0)
         finally:
             self._return_slab()
 
-    def _landed(self, flight: deque[tuple[int, Outgoing]], most: int) -> Iterator[tuple[Outgoing, Response]]:
+    def _drawn(
+        self, supply: Iterator[Outgoing], flight: _Flight
+    ) -> Generator[tuple[Outgoing, Response], None, Outgoing | None]:
+        """The next item, or None. Where the supply fails, what is in flight lands first."""
+        try:
+            return next(supply, None)
+        except Exception:
+            yield from self._landed(flight, 0)
+            raise
+
+    def _exchanged(
+        self, loaded: _Loaded, flight: _Flight, wanted: Callable[[], bool]
+    ) -> Generator[tuple[Outgoing, Response], None, bool]:
+        """Await the responses that have to be there first, let `loaded` leave if it is still wanted (whether it was is
+        returned), and only then yield them. They are yielded also where the association ends meanwhile."""
+        answered: list[tuple[Outgoing, Response]] = []
+        try:
+            for landed in self._landed(flight, self.window - 1):
+                answered.append(landed)  # noqa: PERF402  what has come counts if the next one fails
+            leaving = wanted()
+            if leaving:
+                flight.append((self._leave(loaded), loaded.item))
+        except Exception:
+            yield from answered
+            raise
+        yield from answered
+        return leaving
+
+    def _landed(self, flight: _Flight, most: int) -> Iterator[tuple[Outgoing, Response]]:
         while len(flight) > most:
             message_id, item = flight.popleft()
             yield item, self._await(message_id)
@@ -108,7 +157,8 @@ class Invoker:
     def request(self, context_id: int, command: Command, data: bytes | None = None) -> int:
         """Send a request; its message id, for `responses`."""
         self._driver.may_send_data()
-        message_id = self._new_message(command)
+        message_id = self._number(command)
+        self._responses[message_id] = deque()
         self._driver.send((self._message(context_id, command, data),))
         return message_id
 
@@ -169,12 +219,12 @@ class Invoker:
 
     # ---- leaving
 
-    def _new_message(self, command: Command) -> int:
+    def _number(self, command: Command) -> int:
+        """Give the request a message id that no other has now."""
         message_id = next(self._message_ids) & 0xFFFF
         while not message_id or message_id in self._responses:
             message_id = next(self._message_ids) & 0xFFFF
         command[commands.MESSAGE_ID] = message_id
-        self._responses[message_id] = deque()
         return message_id
 
     def _message(self, context_id: int, command: Command, data: bytes | None) -> bytes:
@@ -182,25 +232,32 @@ class Invoker:
         head = command_pdus(context_id, command, self._size)
         return head if data is None else head + data_pdus(context_id, data, self._size)
 
-    def _send_store(self, item: Outgoing) -> int:
-        """Send one C-STORE-RQ and its data set; the message id. Nothing has left where `SourceFailed` is raised."""
-        self._driver.may_send_data()
+    def _load(self, item: Outgoing) -> _Loaded:
+        """Make a C-STORE ready to leave, in the buffer that the one before has left. Raises `SourceFailed`."""
         vectors = self._outlet(item.context_id)
         n, more = item.source.read_into(vectors.view)
         command = commands.store_rq(
             item.sop_class, item.sop_instance, priority=item.priority, originator=item.originator
         )
         command[commands.DATA_SET_TYPE] = commands.DATA_FOLLOWS
-        message_id = self._new_message(command)
-        self._driver.send([command_pdus(item.context_id, command, self._size), *vectors.pdus(n, more)])
+        message_id = self._number(command)
+        pdus = [command_pdus(item.context_id, command, self._size), *vectors.pdus(n, more)]
+        return _Loaded(item, message_id, pdus, more)
+
+    def _leave(self, loaded: _Loaded) -> int:
+        """Send what is loaded and the rest of its data set; the message id."""
+        self._driver.may_send_data()
+        self._responses[loaded.message_id] = deque()
+        self._driver.send(loaded.pdus)
+        more, vectors = loaded.more, self._outlet(loaded.item.context_id)
         while more:
             try:
-                n, more = item.source.read_into(vectors.view)
+                n, more = loaded.item.source.read_into(vectors.view)
             except SourceFailed as error:
                 self._driver.abort()
                 raise AssociationAborted(0, 0, by_peer=False) from error
             self._driver.send(vectors.pdus(n, more))
-        return message_id
+        return loaded.message_id
 
     def _outlet(self, context_id: int) -> Vectors:
         if self._slab is None:

@@ -8,7 +8,7 @@ statements name.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from isocenter.dicom.uids import APPLICATION_CONTEXT
 from isocenter.dimse.pdu import (
@@ -60,10 +60,24 @@ OfferOf = Callable[[str], Offer | None]
 """What is offered for an abstract syntax; None: it isn't supported."""
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An acceptance and what the association goes by, as long as it lasts."""
+
+    answer: AssociateAccept
+    settings: Settings | None = None
+    """Its limits and time-outs; None: the acceptor's. Window and maximum PDU are the answer's own."""
+    basis: object = None
+    """What the policy decided by, for the services: `Association.basis`."""
+
+
+Decision: TypeAlias = AssociateAccept | AssociateReject | Admission
+
+
 class Policy(Protocol):
     """Decides on association requests."""
 
-    def negotiate(self, request: AssociateRequest, address: str, port: int) -> AssociateAccept | AssociateReject:
+    def negotiate(self, request: AssociateRequest, address: str, port: int) -> Decision:
         """The answer to a request from the IP `address` to our `port`. Called in the association's thread."""
 
 

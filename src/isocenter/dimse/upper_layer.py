@@ -299,6 +299,8 @@ class UpperLayer:
         """The bytes of a local primitive; `StateError` where the state has no place for it."""
         if isinstance(primitive, AssociateRequest):
             self._request = primitive
+        elif isinstance(primitive, AssociateAccept) and primitive.user.max_pdu:
+            self._limit = primitive.user.max_pdu + _LENIENCE
         return self._sent(_PRIMITIVES[type(primitive)], primitive)
 
     def may_send_data(self) -> None:

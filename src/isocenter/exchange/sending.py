@@ -81,14 +81,17 @@ def send(
     preferred: Sequence[str] = (),
     originator: tuple[str, int] | None = None,
     priority: int = 0,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> Iterator[Sent]:
     """Store `items` on the peer, in order, as many at once as was negotiated; each with what became of it.
 
-    `originator`: AE title and message id of the C-MOVE behind it. Raises what the association raises when it ends.
+    The next object is made ready, and leaves, before it is told what became of the one before; just before it leaves
+    `wanted` is asked, and after a no nothing more does. `originator`: AE title and message id of the C-MOVE behind it.
+    Raises what the association raises when it ends.
     """
     accepted = accepted_for_storing(association)
     outgoing = _outgoing(accepted, items, opened, preferred, originator, priority)
-    for item, response in association.store_many(outgoing):
+    for item, response in association.store_many(outgoing, wanted=wanted):
         assert item.token is not None
         left = commands.STATUS in response.command
         yield Sent(item.token, response.status, response.comment, left)  # type: ignore[arg-type]

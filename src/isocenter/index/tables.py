@@ -24,6 +24,7 @@ from isocenter.database.tables import count as _count
 from isocenter.database.tables import identity as _id
 from isocenter.database.tables import parent as _parent
 from isocenter.database.tables import text as _text
+from isocenter.registry.tables import ae, peer, registry
 
 __all__ = [
     "ae",
@@ -42,6 +43,7 @@ __all__ = [
     "patient",
     "patient_id",
     "peer",
+    "registry",
     "removal",
     "series",
     "study",
@@ -305,27 +307,6 @@ job = Table(
         sqlite_where=condition("state = 'waiting' AND unique_key <> ''"),
         postgresql_where=condition("state = 'waiting' AND unique_key <> ''"),
     ),
-)
-
-peer = Table(
-    "peer",
-    metadata,
-    _id(),
-    _text("title"),
-    _text("host"),
-    Column("port", Integer, nullable=False),
-    _text("settings"),  # JSON
-    UniqueConstraint("title", "host", name="uq_peer_title_host"),
-)
-
-ae = Table(
-    "ae",
-    metadata,
-    _id(),
-    _text("title"),
-    _text("role"),
-    _text("settings"),  # JSON
-    UniqueConstraint("title", name="uq_ae_title"),
 )
 
 edit = Table(

@@ -12,6 +12,7 @@ from isocenter.database import Database
 from isocenter.errors import IsocenterError
 from isocenter.index import rebuild
 from isocenter.index.remote import RemoteWriter
+from isocenter.index.shared import SharedWriter
 from isocenter.index.writer import LocalWriter, Writer
 from isocenter.server.startup import assumptions, open_store
 from isocenter.server.supervisor import Worker
@@ -42,20 +43,27 @@ class Archive:
         self._stack.close()
 
 
-def open_archive(worker: Worker, *, pool_size: int) -> Archive:
-    """Open it for `worker`, and look after what its dead predecessors left."""
+def open_archive(worker: Worker, *, pool_size: int, may_own: bool = False) -> Archive:
+    """Open it for `worker`, and look after what its dead predecessors left. `may_own`: an SQLite index."""
     settings = worker.settings
     with ExitStack() as stack:
         store = open_store(settings)
         stack.callback(store.close)
-        index = database.open(settings.database_url, pool_size=pool_size)
+        index = database.open(settings.database_url, pool_size=pool_size, durable=settings.durability == "power")
         stack.callback(index.close)
-        writer: Writer = RemoteWriter(index_socket(worker.folder)) if settings.sqlite else LocalWriter(index)
+        writer = _writer(index, worker, may_own=may_own)
         stack.callback(writer.close)
         archive = Archive(store, index, writer, Ingest(store, writer), stack.pop_all())
     if worker.predecessors:
         threading.Thread(target=_inherit, args=(archive, worker), name="inherit", daemon=True).start()
     return archive
+
+
+def _writer(index: Database, worker: Worker, *, may_own: bool) -> Writer:
+    if not worker.settings.sqlite:
+        return LocalWriter(index)
+    path = index_socket(worker.folder)
+    return SharedWriter(index, path) if may_own else RemoteWriter(path)
 
 
 def _inherit(archive: Archive, worker: Worker) -> None:

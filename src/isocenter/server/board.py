@@ -29,10 +29,9 @@ class State(IntEnum):
 class Kind(IntEnum):
     """What a worker does."""
 
-    INDEX = 1
-    DICOM = 2
-    WEB = 3
-    JOBS = 4
+    DICOM = 1
+    WEB = 2
+    JOBS = 3
 
     @property
     def label(self) -> str:

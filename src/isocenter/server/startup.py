@@ -13,24 +13,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import DatabaseError
+
 from isocenter import telemetry
-from isocenter.archive.deletion import KIND as JOURNAL_DELETION
 from isocenter.archive.likeness import likeness
 from isocenter.config import Settings
 from isocenter.database import Database, facts
 from isocenter.dicom.part10 import Receipt
 from isocenter.errors import ConfigurationError, Refused
 from isocenter.index import rebuild
-from isocenter.index.records import Deletion
 from isocenter.index.writer import LocalWriter
-from isocenter.server import tokens
+from isocenter.server import integrity, tokens
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
 
 log = telemetry.logger("server.startup")
 
 _LAST_STOP = "last-stop"
-_PATIENCE = 60.0
 _LONGEST_SOCKET = 90
 """A unix socket's path has room for 107 bytes; names in the run folder stay below the difference."""
 
@@ -89,6 +88,8 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
     """
     from isocenter import database
 
+    if settings.sqlite and not _is_usable(settings, store):
+        integrity.put_aside(sqlite_file(settings))
     database.migrate(settings.database_url)
     index = database.open(settings.database_url, pool_size=2)
     try:
@@ -99,6 +100,23 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
     finally:
         index.close()
     return {"token": None if settings.http.token else tokens.make(settings.data), "adopted": adopted}
+
+
+def _is_usable(settings: Settings, store: Store) -> bool:
+    """Whether an SQLite file, if there is one, is whole: looked at where it was not stopped together with the store."""
+    from isocenter import database
+
+    if not sqlite_file(settings).exists():
+        return True
+    with closing(database.open(settings.database_url, pool_size=1)) as index:
+        try:
+            if _in_step(store, index):
+                return True
+        except DatabaseError as error:
+            if integrity.is_broken(error):
+                return False
+            log.info("index.unread", fault=type(error).__name__)  # it may not have its tables yet
+        return integrity.is_whole(index)
 
 
 def _reconcile(settings: Settings, store: FilesystemStore, index: Database, *, fresh: bool) -> int:
@@ -126,15 +144,12 @@ def _rebuild(settings: Settings, store: FilesystemStore, index: Database) -> int
 
 
 def _catch_up(settings: Settings, store: FilesystemStore, index: Database) -> int:
-    """The index may be older than the store: adopt what it lacks, then delete again what was deleted meanwhile."""
+    """The index may be older than the store."""
     log.warning("index.compared", reason="no clean stop of this index and this store")
-    adopted = _adopt(settings, store, index, filter(store.exists, rebuild.unknown(index, store.names())))
-    deletions = [record for record in store.journal() if record.get("kind") == JOURNAL_DELETION]
-    with closing(LocalWriter(index)) as writer:
-        for record in sorted(deletions, key=lambda record: int(record.get("at", 0))):
-            fields = {name: record[name] for name in Deletion._fields if name in record}
-            writer.submit(Deletion(**fields)).result(_PATIENCE)
-    return adopted
+    report = rebuild.catch_up(store, index, compare=likeness, assume=assumptions(settings))
+    if report.journal:
+        log.warning("journal.applied", records=report.journal)
+    return report.verdicts.total()
 
 
 def _adopt(settings: Settings, store: FilesystemStore, index: Database, keys: Iterable[str]) -> int:

@@ -70,8 +70,6 @@ class Plan:
     counts: Callable[[Settings], dict[Kind, int]]
     reload: Callable[[], Settings]
     on_ready: Callable[[], object] = lambda: None
-    lasting: frozenset[Kind] = frozenset({Kind.INDEX})
-    """Kinds that a reload leaves alone and that end last."""
 
 
 @dataclass
@@ -200,8 +198,6 @@ class Supervisor:
             self._stop()
         else:
             self._restart_later(pid, worker, status)
-        if self._stopping:
-            self._stop_lasting()
 
     def _restart_later(self, pid: int, worker: _Running, status: int) -> None:
         settled = time.monotonic() - worker.started > _SETTLED
@@ -262,16 +258,8 @@ class Supervisor:
         log.info("server.stopping")
         self._stopping = True
         self.listeners.close()
-        for pid, worker in self._workers.items():
-            if worker.kind not in self.plan.lasting:
-                self._end(pid)
-        self._stop_lasting()
-
-    def _stop_lasting(self) -> None:
-        if all(worker.kind in self.plan.lasting for worker in self._workers.values()):
-            for pid, worker in self._workers.items():
-                if worker.deadline is None:
-                    self._end(pid)
+        for pid in self._workers:
+            self._end(pid)
 
     def _reload(self) -> None:
         try:
@@ -280,9 +268,9 @@ class Supervisor:
             log.error("settings.refused", comment=error.comment)
             return
         log.info("settings.reloaded")
-        self._retiring |= {pid for pid, worker in self._workers.items() if worker.kind not in self.plan.lasting}
+        self._retiring |= self._workers.keys()
         for kind, n in self.plan.counts(self.settings).items():
-            for _ in range(n if kind not in self.plan.lasting else 0):
+            for _ in range(n):
                 self._fork(kind)
 
     def _kill_all(self) -> None:

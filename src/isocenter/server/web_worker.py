@@ -21,10 +21,10 @@ from isocenter.server.tokens import Gate
 from isocenter.server.workers import counts
 from isocenter.web.context import WebContext, WebSettings
 from isocenter.web.dicomweb import create_app
+from isocenter.web.lanes import Lanes
 
 log = telemetry.logger("server.web")
 
-_POOL = 12
 _DICOMWEB = ("/dicom-web", "/dicomweb")
 _KEEP_ALIVE = 75
 
@@ -35,7 +35,7 @@ def run(worker: Worker) -> None:
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines hold paths and the texts of errors
     worker.listeners.dicom.close()
     metrics.publish(worker.folder, worker.slot, worker.name)
-    archive = open_archive(worker, pool_size=_POOL)
+    archive = open_archive(worker, pool_size=_pool_size(worker.settings))
     context = web_context(archive, worker.settings)
     config = uvicorn.Config(
         application(worker, archive, context),
@@ -54,6 +54,12 @@ def run(worker: Worker) -> None:
     context.lanes.close()
     context.packs.close()
     archive.close()
+
+
+def _pool_size(settings: Settings) -> int:
+    """A connection for each search, and for each object that comes or goes at once."""
+    lanes = settings.http.lanes
+    return lanes.query + max(lanes.ingest, lanes.retrieve)
 
 
 class _Server(uvicorn.Server):
@@ -83,7 +89,8 @@ def web_context(archive: Archive, settings: Settings) -> WebContext:
     )
     packs = Packs(archive.database, archive.store, character_set=ae.character_set)
     deletions = Deletions(archive.database, archive.store, archive.writer)
-    return WebContext(archive.database, archive.store, archive.ingest, packs, web_settings, deletions=deletions)
+    lanes = Lanes(http.lanes.query, http.lanes.ingest, http.lanes.retrieve, http.lanes.waiting)
+    return WebContext(archive.database, archive.store, archive.ingest, packs, web_settings, lanes, deletions)
 
 
 def application(worker: Worker, archive: Archive, context: WebContext) -> App:

@@ -1,16 +1,15 @@
 """What each kind of worker does after its fork. Heavy modules are imported there and only where they are needed."""
 
 import threading
+import time
 
-from isocenter import database
 from isocenter.config import Settings
 from isocenter.dimse import Acceptor
-from isocenter.index import remote
-from isocenter.index.writer import LocalWriter
 from isocenter.jobs import Queue, Runner, removal
+from isocenter.registry.watching import Watch
 from isocenter.server import metrics, packing
-from isocenter.server.archive import index_socket, open_archive
-from isocenter.server.board import Kind
+from isocenter.server.archive import open_archive
+from isocenter.server.board import Kind, State
 from isocenter.server.policy import ArchivePolicy, Places, network_settings
 from isocenter.server.process import Termination, guarded
 from isocenter.server.services import service_map
@@ -18,41 +17,27 @@ from isocenter.server.supervisor import Role, Worker
 
 _POOL_DICOM = 8
 _POOL_JOBS = 2
+_LOOK = 0.02
 
 
 def counts(settings: Settings) -> dict[Kind, int]:
     """How many workers of each kind an installation has."""
-    wanted = {Kind.DICOM: settings.processes.dicom, Kind.WEB: 1, Kind.JOBS: 1}
-    return {Kind.INDEX: 1, **wanted} if settings.sqlite else wanted
-
-
-def index(worker: Worker) -> None:
-    """Owns an SQLite index: files what the other processes send."""
-    worker.listeners.close()
-    end = Termination()
-    metrics.publish(worker.folder, worker.slot, worker.name)
-    durable = worker.settings.durability == "power"
-    held = database.open(worker.settings.database_url, pool_size=1, durable=durable)
-    writer = LocalWriter(held, intake=remote.Server(index_socket(worker.folder)))
-    worker.ready()
-    end.wait()
-    writer.close()
-    held.close()
+    return {Kind.DICOM: settings.processes.dicom, Kind.WEB: 1, Kind.JOBS: 1}
 
 
 def dicom(worker: Worker) -> None:
-    """Accepts associations and performs their requests."""
+    """Accepts associations and performs their requests; one of these owns an SQLite index."""
     worker.listeners.http.close()
     end = Termination()
     settings = worker.settings
     metrics.publish(worker.folder, worker.slot, worker.name)
-    archive = open_archive(worker, pool_size=_POOL_DICOM)
-    policy = ArchivePolicy(settings)
+    archive = open_archive(worker, pool_size=_POOL_DICOM, may_own=True)
+    policy = ArchivePolicy(settings, Watch(settings, archive.database))
     acceptor = Acceptor(
         policy,
         service_map(archive, policy, settings),
         network_settings(settings),
-        counter=Places(settings, worker.board, worker.slot),
+        counter=Places(settings, worker.board, worker.slot, policy.directory),
     )
     listener = worker.listeners.dicom
     threading.Thread(target=guarded(lambda: acceptor.serve(listener)), name="accept", daemon=True).start()
@@ -60,7 +45,19 @@ def dicom(worker: Worker) -> None:
     end.wait()
     acceptor.drain(settings.processes.drain)
     listener.close()
+    if settings.sqlite:
+        _outlast(worker)
     archive.close()
+
+
+def _outlast(worker: Worker) -> None:
+    """Wait while others still file into the index and no other process is there to take it over."""
+    while True:
+        others = [entry for entry in worker.board.entries() if entry.slot != worker.slot]
+        succeeded = any(entry.kind == Kind.DICOM and entry.state == State.READY for entry in others)
+        if succeeded or all(entry.kind == Kind.DICOM for entry in others):
+            return
+        time.sleep(_LOOK)
 
 
 def web(worker: Worker) -> None:
@@ -93,4 +90,4 @@ def jobs(worker: Worker) -> None:
     archive.close()
 
 
-ROLES: dict[Kind, Role] = {Kind.INDEX: index, Kind.DICOM: dicom, Kind.WEB: web, Kind.JOBS: jobs}
+ROLES: dict[Kind, Role] = {Kind.DICOM: dicom, Kind.WEB: web, Kind.JOBS: jobs}

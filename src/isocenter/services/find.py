@@ -76,7 +76,7 @@ class FindService(BufferedService):
         self._database = database
         self._ae = ae
         self._access = access or everything
-        self._preset = ae.preset if ae.preset in statuses.PRESETS else statuses.PRESETS[0]
+        self._preset = ae.preset
 
     def answer(self, association: "Association", context: Context, command: Command, data: bytes | None) -> None:
         """Send a pending response for each match, then the final one. Failures carry an Error Comment."""

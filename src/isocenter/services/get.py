@@ -19,6 +19,6 @@ class GetService(RetrieveService):
         return self._send_back
 
     def _send_back(self, run: Run, named: Selection, _wanted: list[Kind]) -> None:
-        items = run.until_cancelled(self._located(named))
-        for sent in send(run.association, items, opener(self._store), priority=run.priority):
+        items, opened = self._located(named), opener(self._store)
+        for sent in send(run.association, items, opened, priority=run.priority, wanted=run.wanted):
             run.note(sent)

@@ -42,9 +42,11 @@ class MoveService(RetrieveService):
 
     def _move(self, peer: Peer, run: Run, named: Selection, wanted: list[Kind]) -> None:
         for group in proposals(wanted, preferred=peer.syntaxes):
+            if run.cancelled:
+                return
             classes = {proposal.sop_class for proposal in group}
             items = (item for item in self._located(named) if item.sop_class in classes)
-            self._deliver(run, peer, group, run.until_cancelled(items))
+            self._deliver(run, peer, group, items)
 
     def _deliver(self, run: Run, peer: Peer, group: list[Proposal], items: Iterator[Located]) -> None:
         """Send `items` over an association of their own. What it doesn't get through counts as failed."""
@@ -53,8 +55,9 @@ class MoveService(RetrieveService):
         try:
             with self._peers.connect(peer, self._ae.title, group) as outgoing:
                 for sent in send(
-                    outgoing, under_way, opened, preferred=peer.syntaxes, originator=originator, priority=run.priority
-                ):
+                    outgoing, under_way, opened, preferred=peer.syntaxes, originator=originator,
+                    priority=run.priority, wanted=run.wanted,
+                ):  # fmt: skip
                     under_way.answered()
                     run.note(sent)
         except PeerUnreachable as failure:
@@ -66,7 +69,7 @@ class MoveService(RetrieveService):
             if not run.association.open:
                 raise
             why = Refused(Reason.CANNOT_PERFORM_SUBOPERATIONS, failure.comment)
-            run.give_up(chain(under_way.unanswered, items), why)
+            run.give_up(under_way.unanswered if run.cancelled else chain(under_way.unanswered, items), why)
 
 
 class _UnderWay:

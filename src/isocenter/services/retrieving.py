@@ -195,7 +195,7 @@ class RetrieveService(BufferedService):
         self._store = store
         self._ae = ae
         self._access = access
-        self._preset = ae.preset if ae.preset in statuses.PRESETS else statuses.PRESETS[0]
+        self._preset = ae.preset
 
     def answer(self, association: Association, context: Context, command: Command, data: bytes | None) -> None:
         """Retrieve, with a pending response after each sub-operation. Failures carry an Error Comment."""
@@ -281,13 +281,10 @@ class Run:
         self.failure: IsocenterError | None = None
         """The first thing that went wrong, for the Error Comment; the status where nothing arrived."""
 
-    def until_cancelled(self, items: Iterable[Located]) -> Iterator[Located]:
-        """`items` for as long as the requestor wants them; looked at before each."""
-        for item in items:
-            self.cancelled = self.cancelled or self.association.cancelled(self.message_id)
-            if self.cancelled:
-                return
-            yield item
+    def wanted(self) -> bool:
+        """Whether the requestor is there and has not cancelled; looks at the connection without waiting."""
+        self.cancelled = self.cancelled or self.association.cancelled(self.message_id)
+        return not self.cancelled
 
     def note(self, sent: Sent) -> None:
         """Count one sub-operation and tell the requestor (M-MOVE-03)."""

@@ -34,7 +34,7 @@ class StoreService:
         self._origin_of = origin_of
         self._largest = largest
         self._known = threading.local()
-        self._preset = ae.preset if ae.preset in statuses.PRESETS else statuses.PRESETS[0]
+        self._preset = ae.preset
 
     def sink(self, association: "Association", context: Context, command: Command) -> "ObjectSink":
         """A place in the archive for the object; what stands against it is told once the data set is through."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -53,3 +54,24 @@ def test_a_start_on_a_current_schema_does_without_alembic(any_url: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, any_url], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_from_the_first_schema(empty_url: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    opened = database.open(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with opened.writing() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO ae (title, settings) VALUES ('OLD', '{\"title\": \"OLD\"}')"))
+    with pytest.raises(ConfigurationError, match="0001"):
+        database.check_schema(empty_url)
+    database.migrate(empty_url)
+    database.check_schema(empty_url)
+    with opened.reading() as connection:
+        assert connection.execute(text("SELECT version FROM registry")).scalar() == 0
+        assert connection.execute(text("SELECT title, changed_at FROM ae")).all() == [("OLD", 0)]
+    opened.close()

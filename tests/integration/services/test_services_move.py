@@ -363,9 +363,23 @@ def test_a_destination_that_goes_away_in_the_middle(
         assert "aborted" in progress[-1].comment
 
 
+class Holding(Destination):
+    """Keeps the answer to one object back until `before_answer` is set."""
+
+    def __init__(self, uid: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._uid = uid
+
+    def perform(self, association: Any, context: Any, command: commands.Command, sink: Any) -> None:
+        """See `dimse.Service`."""
+        if command[commands.AFFECTED_SOP_INSTANCE] == self._uid:
+            self.before_answer.clear()
+        super().perform(association, context, command, sink)
+
+
 @pytest.mark.req("I-MOVE-ST-05")
 def test_cancel_in_the_middle(tmp_path: Path, sqlite_url: str) -> None:
-    destination = Destination(statuses={sop_uid(2): 0xA700})
+    destination = Holding(sop_uid(4), statuses={sop_uid(2): 0xA700})
     model = uids.STUDY_ROOT_MOVE
     with moving(tmp_path, sqlite_url, destination) as archive:
         archive.send(*(made(n) for n in range(1, 11)))
@@ -374,19 +388,17 @@ def test_cancel_in_the_middle(tmp_path: Path, sqlite_url: str) -> None:
             request = commands.move_rq(model, "DEST")
             message = association.request(context.id, request, encode(STUDY, uids.EXPLICIT_LE))
             answers = association.responses(message)
-            assert [next(answers).status, next(answers).status] == [0xFF00, 0xFF00]
-            destination.before_answer.clear()
-            for _ in range(len(destination.received) + 1):
+            # the third is accounted for while the fourth waits at the destination, and the cancel at the archive
+            assert [next(answers).command[commands.REMAINING] for _ in range(3)] == [9, 8, 7]
+            for _ in range(4):
                 assert destination.arrived.acquire(timeout=30)
-            # the next one is there and waits, while the cancel lies at the archive
             association.cancel(context.id, message)
             destination.before_answer.set()
-            *_, last = answers
-    arrived = len(destination.received)
-    assert 3 <= arrived < 10
-    assert last.status == 0xFE00
+            fourth, last = answers
+    assert destination.uids == [sop_uid(n) for n in (1, 2, 3, 4)]
+    assert (fourth.status, last.status) == (0xFF00, 0xFE00)
     command = last.command
-    assert (command[commands.REMAINING], command[commands.COMPLETED]) == (10 - arrived, arrived - 1)
+    assert (command[commands.REMAINING], command[commands.COMPLETED]) == (6, 3)
     assert (command[commands.FAILED], command[commands.WARNING]) == (1, 0)
     assert last.data is not None
     assert string_of(decode(last.data, uids.EXPLICIT_LE), 0x00080058) == sop_uid(2)

@@ -28,6 +28,13 @@ def test_beyond_loopback_the_dicom_port_wants_known_peers(host: str) -> None:
     assert not settings.http_open
 
 
+def test_beyond_loopback_the_peers_may_all_be_in_the_database() -> None:
+    settings = Settings(host="0.0.0.0", dicom_policy="known-peers")
+    config.check(settings)
+    assert settings.policy == "known-peers"
+    assert not settings.http_open
+
+
 @pytest.mark.req("I-SEC-01")
 def test_beyond_loopback_open_must_be_said() -> None:
     settings = Settings(host="0.0.0.0", dicom_policy="open")

@@ -14,13 +14,11 @@ from isocenter.declarations.query_keys import (
     Place,
     key,
     keys,
-    keys_at,
     keys_for,
     matching_of,
     resolve,
     unique_key,
 )
-from isocenter.index import keys as extracted
 from isocenter.index import tables
 
 DATA = File(__file__).parents[3] / "docs" / "requirements" / "data"
@@ -53,20 +51,6 @@ def test_columns_exist(found: Key) -> None:
     assert found.column in table.c
     assert not found.fold or f"{found.fold}_fold" in table.c
     assert found.vr != "IS" or found.column == "frames" or f"{found.column}_value" in table.c
-
-
-@pytest.mark.parametrize("level", list(Level))
-def test_attribute_keys_are_those_of_the_extract(level: Level) -> None:
-    declared = {path for path, found in keys_at(level).items() if found.place is Place.ATTRIBUTE}
-    assert declared == set(paths(extracted.FURTHER[level.code]))
-
-
-def paths(wanted: extracted.Keys, prefix: Path = ()) -> list[Path]:
-    return [
-        path
-        for tag, inner in wanted.items()
-        for path in ([(*prefix, tag)] + (paths(inner, (*prefix, tag)) if inner else []))
-    ]
 
 
 @pytest.mark.parametrize(

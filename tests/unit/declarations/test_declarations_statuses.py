@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from isocenter.declarations import statuses
+from isocenter.declarations.presets import PRESETS, Preset
 from isocenter.declarations.statuses import (
-    PRESETS,
     Partial,
     Service,
     causes_of,
@@ -80,7 +80,7 @@ def test_statuses_that_the_catalogue_names() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("service", list(Service))
-def test_every_reason_has_a_failure_everywhere(service: Service, preset: str) -> None:
+def test_every_reason_has_a_failure_everywhere(service: Service, preset: Preset) -> None:
     for cause in (*Reason, *Partial):
         status = dimse_status(service, cause, preset)
         assert status not in _NO_FAILURES

@@ -4,9 +4,10 @@ import csv
 
 import pytest
 
-from isocenter.config import HostedAE, Limits, Peer, Settings
+from isocenter.config import HostedAE, Limits, Peer, Settings, Window
 from isocenter.declarations import sop_classes
 from isocenter.dicom import uids
+from isocenter.dimse import Admission
 from isocenter.dimse.pdu import (
     AssociateAccept,
     AssociateReject,
@@ -16,8 +17,9 @@ from isocenter.dimse.pdu import (
     Role,
     UserInformation,
 )
+from isocenter.registry.roster import Roster
 from isocenter.server.board import Board, Kind
-from isocenter.server.policy import ArchivePolicy, Hosts, Places, plain
+from isocenter.server.policy import ArchivePolicy, Door, Hosts, Places, network_settings, plain
 from material import REQUIREMENTS
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -32,8 +34,15 @@ def request(
     return AssociateRequest(called, calling, proposals, UserInformation(**user))  # type: ignore[arg-type]
 
 
+def admitted(settings: Settings, asked: AssociateRequest, address: str = "10.0.0.1") -> Admission:
+    decision = ArchivePolicy(settings).negotiate(asked, address, 11112)
+    assert isinstance(decision, Admission)
+    return decision
+
+
 def decide(settings: Settings, asked: AssociateRequest, address: str = "10.0.0.1") -> AssociateAccept | AssociateReject:
-    return ArchivePolicy(settings).negotiate(asked, address, 11112)
+    decision = ArchivePolicy(settings).negotiate(asked, address, 11112)
+    return decision.answer if isinstance(decision, Admission) else decision
 
 
 def accepted(settings: Settings, asked: AssociateRequest, address: str = "10.0.0.1") -> AssociateAccept:
@@ -195,6 +204,107 @@ def test_relational_queries_are_granted_as_the_ae_is_set() -> None:
 @pytest.mark.req("I-ASSOC-04")
 def test_the_maximum_pdu_is_configured() -> None:
     assert accepted(Settings(limits=Limits(max_pdu=50 << 10)), request(ECHO)).user.max_pdu == 50 << 10
+
+
+@pytest.mark.req("I-ASSOC-04", "M-ASSOC-03")
+def test_an_ae_may_have_limits_and_time_outs_of_its_own() -> None:
+    settings = Settings(
+        limits=Limits(dimse=7, response=8, idle=9),
+        aes=(
+            HostedAE(max_pdu=16384, max_pdu_sent=16384, idle=0, response=3),
+            HostedAE(title="OTHER"),
+        ),
+    )
+    own = admitted(settings, request(ECHO))
+    assert own.answer.user.max_pdu == 16384
+    assert own.settings is not None
+    assert (own.settings.max_pdu, own.settings.max_pdu_sent) == (16384, 16384)
+    assert (own.settings.dimse, own.settings.response, own.settings.idle) == (7, 3, 0)
+    other = admitted(settings, request(ECHO, called="OTHER")).settings
+    assert other == network_settings(settings)
+    assert (other.dimse, other.response, other.idle) == (7, 8, 9)
+
+
+@pytest.mark.req("I-ASSOC-08", "I-ASSOC-33", "M-ASSOC-06")
+def test_the_window_of_asynchronous_operations_is_granted_as_the_ae_is_set() -> None:
+    asked = request(ECHO, window=(10, 4))
+    assert accepted(Settings(), asked).user.window == (1, 1)
+    assert accepted(Settings(), request(ECHO)).user.window is None
+    for window, granted in (((2, 3), (3, 2)), ((0, 0), (10, 4)), ((8, 20), (10, 4))):
+        ae = HostedAE(window=Window(invoked=window[0], performed=window[1]))
+        assert accepted(Settings(aes=(ae,)), asked).user.window == granted
+
+
+def test_an_ae_may_offer_some_services_only() -> None:
+    native = (uids.EXPLICIT_LE,)
+    contexts = (ECHO, (CT, native), (uids.STUDY_ROOT_FIND, native), (uids.STUDY_ROOT_MOVE, native))
+    refused = Result.ABSTRACT_SYNTAX_NOT_SUPPORTED
+    for services, expected in (
+        (("store",), [0, 0, refused, refused]),
+        (("find", "move"), [0, refused, 0, 0]),
+        ((), [0, refused, refused, refused]),
+    ):
+        ae = HostedAE(services=services)
+        assert [result for result, _ in results(Settings(aes=(ae,)), *contexts)] == expected
+    storing = Settings(aes=(HostedAE(services=("store",)),))
+    assert accepted(storing, request((CT, native), roles={CT: Role(scu=True, scp=True)})).user.roles == {
+        CT: Role(scu=True, scp=False)
+    }
+
+
+def test_the_association_keeps_the_ae_and_the_peer_that_it_began_with() -> None:
+    (peer,) = KNOWN.peers
+    assert admitted(KNOWN, request(ECHO)).basis == Door(HostedAE(), peer)
+    opened = Settings(peers=KNOWN.peers)
+    assert admitted(opened, request(ECHO), "10.0.0.2").basis == Door(HostedAE(), None)
+
+
+class Changing:
+    """A directory in which something was changed that nobody has looked at yet."""
+
+    def __init__(self, before: Roster, after: Roster) -> None:
+        self.before, self.after, self.fresh = before, after, 0
+
+    def now(self, *, fresh: bool = False) -> Roster:
+        self.fresh += fresh
+        return self.after if self.fresh else self.before
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        Settings(aes=(HostedAE(title="NEW"),)),
+        Settings(aes=(HostedAE(title="NEW", known_peers=True),), peers=(Peer(title="CT1"),)),
+    ],
+)
+def test_a_title_that_is_missing_is_looked_for_again_at_once(after: Settings) -> None:
+    changing = Changing(Roster(Settings()), Roster(after, 1))
+    policy = ArchivePolicy(Settings(), changing)
+    assert isinstance(policy.negotiate(request(ECHO, called="NEW"), "10.0.0.1", 1), Admission)
+    assert changing.fresh == 1
+    assert policy.negotiate(request(ECHO, called="ISOCENTER"), "10.0.0.1", 1) == AssociateReject(1, 1, 7)
+
+
+def test_a_peer_whose_row_can_not_be_read_is_kept_out() -> None:
+    roster = Roster(Settings(), 1, unreadable=frozenset({"CT1"}))
+    policy = ArchivePolicy(Settings(), Changing(roster, roster))
+    assert policy.negotiate(request(ECHO), "10.0.0.1", 1) == AssociateReject(1, 1, 3)
+    assert isinstance(policy.negotiate(request(ECHO, calling="CT2"), "10.0.0.1", 1), Admission)
+
+
+@pytest.mark.req("I-ASSOC-32")
+def test_the_limit_of_an_ae_that_came_later_holds_in_every_process() -> None:
+    board = Board(2, 10)
+    board.open(0, Kind.DICOM, 0)
+    board.open(1, Kind.DICOM, 0)
+    later = Roster(Settings(aes=(HostedAE(), HostedAE(title="NEW", associations=1))), 1)
+    directory = Changing(later, later)
+    one, two = (Places(Settings(), board, slot, directory) for slot in (0, 1))
+    place = one.enter("NEW", "A", "10.0.0.1")
+    assert place is not None
+    assert two.enter("NEW", "B", "10.0.0.2") is None
+    one.leave(place)
+    assert two.enter("NEW", "B", "10.0.0.2") is not None
 
 
 @pytest.mark.req("I-ASSOC-32")

@@ -1,0 +1,196 @@
+"""`isocenter ae` and `isocenter peer`: the AEs and peers that are stored, beside those of the settings.
+
+They work on the index's database alone, so with a running server and with a stopped one. A running server sees a
+change by itself.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from isocenter import database
+from isocenter.cli.configuring import loaded
+from isocenter.cli.ending import Exit, say
+from isocenter.config import Entry, Kind, Loaded, Peer, Settings
+from isocenter.database import Database
+from isocenter.errors import ConfigurationError, Reason, Retriable
+from isocenter.registry.changing import Changed, Registry
+from isocenter.registry.roster import Note, Roster, Row, merged, named
+from isocenter.registry.stored import read
+
+
+class Name(NamedTuple):
+    """What a command calls an AE or a peer."""
+
+    title: str
+    host: str | None = None
+    port: int | None = None
+
+    @classmethod
+    def of(cls, kind: Kind, text: str) -> "Name":
+        """TITLE, and for a peer TITLE@HOST or TITLE@HOST:PORT."""
+        title, at, place = text.partition("@")
+        if not at or kind == "ae":
+            return cls(text)
+        host, colon, port = place.rpartition(":") if place.count(":") == 1 or "]:" in place else (place, "", "")
+        if colon and not port.isdigit():
+            raise ConfigurationError(f"{text!r} is not TITLE@HOST:PORT")
+        return cls(title, host.strip("[]"), int(port) if port else None)
+
+    def words(self, words: Sequence[str]) -> list[str]:
+        """`words`, and the port if it was said with the name."""
+        return [*([f"port={self.port}"] if self.port is not None else []), *words]
+
+
+class Place(NamedTuple):
+    """Where the settings and the database of a command are."""
+
+    file: Path | None
+    data: Path | None
+    url: str | None
+
+
+class Listed(NamedTuple):
+    """An AE or peer that holds, and where it comes from: `database`, `default`, or the source among the settings."""
+
+    entry: Entry
+    source: str
+
+
+def list_all(kind: Kind, place: Place, *, as_json: bool) -> Exit:
+    """`ae list`, `peer list`: all that hold, then the rows that do not count."""
+    found = loaded(place.file, place.data, database=place.url)
+    roster = _roster(found.settings)
+    listed = [*_listed(kind, found, roster)]
+    notes = [note for note in roster.notes if note.row.kind == kind]
+    if as_json:
+        facts = {"version": roster.version, kind: [_facts(each) for each in listed], "ignored": [*map(_ignored, notes)]}
+        typer.echo(json.dumps(facts))
+    else:
+        for each in listed:
+            typer.echo(f"{_line(each.entry)}  ({each.source})")
+        for note in notes:
+            say(f"warning: {kind} {named(note.row)} in the database is passed over: {note.comment}")
+    return Exit.SOME_FAILED if any(note.unreadable for note in notes) else Exit.OK
+
+
+def show(kind: Kind, text: str, place: Place, *, as_json: bool) -> Exit:
+    """`ae show`, `peer show`: every key with its value."""
+    name = Name.of(kind, text)
+    found = loaded(place.file, place.data, database=place.url)
+    listed = _listed(kind, found, _roster(found.settings))
+    shown = [each for each in listed if each.entry.title == name.title and name.host in (None, _host(each.entry))]
+    if not shown:
+        raise ConfigurationError(f"there is no {kind} {text!r}")
+    if as_json:
+        typer.echo(json.dumps([_facts(each) for each in shown]))
+        return Exit.OK
+    for each in shown:
+        typer.echo(f"{_line(each.entry)}  ({each.source})")
+        for key, value in msgspec.to_builtins(each.entry).items():
+            typer.echo(f"  {key} = {json.dumps(value)}")
+    return Exit.OK
+
+
+def add(kind: Kind, text: str, words: Sequence[str], place: Place, *, as_json: bool) -> Exit:
+    """`ae add`, `peer add`."""
+    name = Name.of(kind, text)
+    work = _Work(lambda registry: registry.add(kind, name.title, name.host or "", name.words(words)))
+    return work.done("added", place, as_json=as_json)
+
+
+def change(kind: Kind, text: str, words: Sequence[str], unset: Sequence[str], place: Place, *, as_json: bool) -> Exit:
+    """`ae set`, `peer set`."""
+    name = Name.of(kind, text)
+    if not words and not unset and name.port is None:
+        raise ConfigurationError("nothing to change: give KEY=VALUE or --unset KEY")
+    work = _Work(lambda registry: registry.set(kind, name.title, name.host, name.words(words), unset))
+    return work.done("changed", place, as_json=as_json)
+
+
+def remove(kind: Kind, text: str, place: Place, *, as_json: bool) -> Exit:
+    """`ae remove`, `peer remove`."""
+    name = Name.of(kind, text)
+    work = _Work(lambda registry: registry.remove(kind, name.title, name.host))
+    return work.done("removed", place, as_json=as_json)
+
+
+class _Work(NamedTuple):
+    """One change, told when it is made."""
+
+    make: Callable[[Registry], Changed]
+
+    def done(self, what: str, place: Place, *, as_json: bool) -> Exit:
+        settings = loaded(place.file, place.data, database=place.url).settings
+        with opened(settings) as index:
+            row, version = self.make(Registry(index, settings))
+        if as_json:
+            facts = {"change": what, "kind": row.kind, "title": row.title, "host": row.host}
+            typer.echo(json.dumps({**facts, "settings": row.values, "version": version}))
+        else:
+            typer.echo(f"{row.kind} {named(row)} {what}: {_told(row)} (version {version})")
+        return Exit.OK
+
+
+def _told(row: Row) -> str:
+    said = {key: value for key, value in (row.values or {}).items() if key not in ("title", "host")}
+    return ", ".join(f"{key} = {json.dumps(value)}" for key, value in said.items()) or "all else as by default"
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """The index's database, whose schema must be this program's; ConfigurationError where there is no archive yet."""
+    if not (settings.store_root / "archive.json").exists():
+        raise ConfigurationError(f"data: there is no archive in {settings.data}; a first start of the server makes it")
+    try:
+        database.check_schema(settings.database_url)
+        index = database.open(settings.database_url, pool_size=1)
+        try:
+            yield index
+        finally:
+            index.close()
+    except SQLAlchemyError as error:
+        raise Retriable(Reason.OUT_OF_RESOURCES, f"the database can't be reached ({type(error).__name__})") from error
+
+
+def known(settings: Settings) -> Roster:
+    """The AEs and peers that hold; ConfigurationError where there is no archive yet."""
+    with opened(settings) as index, index.reading(snapshot=True) as connection:
+        return merged(settings, read(connection))
+
+
+def _roster(settings: Settings) -> Roster:
+    """As `known`; without an archive those of the settings."""
+    return known(settings) if (settings.store_root / "archive.json").exists() else Roster(settings)
+
+
+def _listed(kind: Kind, found: Loaded, roster: Roster) -> Iterator[Listed]:
+    own = found.settings.aes if kind == "ae" else found.settings.peers
+    entries: tuple[Entry, ...] = roster.settings.aes if kind == "ae" else roster.settings.peers
+    for entry in entries:
+        yield Listed(entry, found.origins.get(kind, "default") if any(entry is one for one in own) else "database")
+
+
+def _host(entry: Entry) -> str:
+    return entry.host if isinstance(entry, Peer) else ""
+
+
+def _line(entry: Entry) -> str:
+    if isinstance(entry, Peer):
+        place = f"at {entry.host} port {entry.port}" if entry.host else "anywhere"
+        return f"{entry.title:16}  {place}, may {' '.join(entry.allow) or 'nothing'}"
+    return f"{entry.title:16}  {entry.role}, {entry.preset}, offers {' '.join(entry.services) or 'nothing'}"
+
+
+def _facts(listed: Listed) -> dict[str, Any]:
+    return {**msgspec.to_builtins(listed.entry), "source": listed.source}
+
+
+def _ignored(note: Note) -> dict[str, Any]:
+    return {"title": note.row.title, "host": note.row.host, "why": note.comment, "unreadable": note.unreadable}

@@ -1,0 +1,132 @@
+"""AEs and peers that come and go while a server runs, and while it is stopped."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archives import Destination, answered, keys, listening, made, sop_uid, study_uid
+from databases import cluster
+from isocenter import dimse
+from isocenter.dicom import uids
+from isocenter.dicom.dataset import encode
+from isocenter.dimse import AssociationRejected, ClientAssociation, ProposedContext
+
+Cli = Callable[..., Any]
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MOVE = uids.STUDY_ROOT_MOVE
+CONTEXTS = [
+    ProposedContext(uids.VERIFICATION, (uids.EXPLICIT_LE,)),
+    ProposedContext(CT, (uids.EXPLICIT_LE,)),
+    ProposedContext(MOVE, (uids.EXPLICIT_LE,)),
+]
+STUDY = encode(keys("STUDY", StudyInstanceUID=study_uid()), uids.EXPLICIT_LE)
+
+
+def call(server: Any, *, called: str = "ISOCENTER", calling: str = "TESTER") -> ClientAssociation:
+    """An association with the server."""
+    return dimse.connect(
+        ("127.0.0.1", server.ports["dicom_port"]), calling=calling, called=called, contexts=CONTEXTS,
+        settings=dimse.Settings(artim=60, dimse=60, response=60),
+    )  # fmt: skip
+
+
+def moved(association: ClientAssociation, destination: str = "DEST") -> int:
+    """The final status of a C-MOVE of the study."""
+    return list(association.move(MOVE, STUDY, destination))[-1].status
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Each database in turn, as options of a command."""
+    return () if request.param == "sqlite" else ("--database", cluster().create())
+
+
+@pytest.mark.req("M-SEC-05", "M-MOVE-02", "I-MOVE-ST-08")
+def test_a_peer_comes_and_goes_while_an_association_lives(
+    start: Callable[..., Any], cli: Cli, url: tuple[str, ...]
+) -> None:
+    server = start(*url).ready()
+    place = ("--data", str(server.data), *url)
+    destination = Destination()
+    with listening(destination), call(server) as lasting:
+        assert answered(lasting, made(1)).status == 0
+        assert moved(lasting) == 0xA801
+        told = cli("peer", "add", f"DEST@127.0.0.1:{destination.port}", *place, "--json")
+        assert json.loads(told.stdout)["version"] == 1
+        # at once, on an association that was there before and on one that is new
+        assert moved(lasting) == 0
+        with call(server) as new:
+            assert moved(new) == 0
+        assert destination.uids == [sop_uid(1)] * 2
+        listed = json.loads(cli("peer", "list", *place, "--json").stdout)
+        assert [(peer["title"], peer["source"]) for peer in listed["peer"]] == [("DEST", "database")]
+        cli("peer", "remove", "DEST", *place)
+        _await(lambda: moved(lasting) == 0xA801)
+        assert lasting.echo() == 0
+    assert '"settings.reloaded"' not in server.output()
+
+
+@pytest.mark.req("M-ARCH-06", "M-SEC-06")
+def test_an_ae_comes_and_goes_while_associations_to_it_live(start: Callable[..., Any], cli: Cli) -> None:
+    server = start().ready()
+    place = ("--data", str(server.data))
+    with pytest.raises(AssociationRejected):
+        call(server, called="NEW")
+    cli("ae", "add", "NEW", "duplicates=reject", *place)
+    with call(server, called="NEW") as lasting:
+        assert answered(lasting, made(1)).status == 0
+        assert answered(lasting, made(1, PatientName="Other")).status == 0x0111
+        cli("ae", "set", "NEW", "duplicates=keep-first", "services=store", *place)
+        # what it began with holds for this one; the next ones have what was said
+        _await(lambda: not _accepts(server, "NEW", MOVE))
+        assert answered(lasting, made(1, PatientName="Third")).status == 0x0111
+        with call(server, called="NEW") as new:
+            assert answered(new, made(1, PatientName="Third")).status == 0
+        cli("ae", "remove", "NEW", *place)
+        _await(lambda: not _open(server, "NEW"))
+        assert answered(lasting, made(1, PatientName="Fourth")).status == 0x0111
+
+
+@pytest.mark.req("M-ASSOC-08", "I-SEC-03")
+def test_a_stopped_server_finds_what_was_stored_meanwhile(start: Callable[..., Any], cli: Cli, tmp_path: Path) -> None:
+    server = start(ISOCENTER_DICOM_POLICY="known-peers").ready()
+    with pytest.raises(AssociationRejected):
+        call(server)
+    assert server.stop() == 0
+    cli("peer", "add", "TESTER", "allow=store", "--data", str(server.data))
+    again = start(data=server.data, ISOCENTER_DICOM_POLICY="known-peers").ready()
+    with call(again) as association:
+        assert answered(association, made(1)).status == 0
+        assert {context.abstract for context in association.contexts.values()} == {CT, uids.VERIFICATION}
+    assert again.stop(signal.SIGTERM) == 0
+
+
+def test_the_start_page_names_an_ae_that_came_later(server: Any, cli: Cli) -> None:
+    import httpx
+
+    cli("ae", "add", "LATER", "--data", str(server.data))
+    _await(lambda: "<code>LATER</code>" in httpx.get(server.url).text)
+    cli("ae", "remove", "LATER", "--data", str(server.data))
+
+
+def _accepts(server: Any, called: str, abstract: str) -> bool:
+    with call(server, called=called) as association:
+        return any(context.abstract == abstract for context in association.contexts.values())
+
+
+def _open(server: Any, called: str) -> bool:
+    try:
+        with call(server, called=called):
+            return True
+    except AssociationRejected:
+        return False
+
+
+def _await(what: Callable[[], bool]) -> None:
+    from servers import until
+
+    until(what)
