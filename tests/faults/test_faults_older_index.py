@@ -1,5 +1,6 @@
 """An index that is older than the store: nothing is deleted, everything is adopted, and nobody has to ask for it."""
 
+import http.client
 import shutil
 import sqlite3
 from contextlib import closing
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.conftest import MakeServer
 from faults.contents import check
 from faults.test_faults_kill import all_sound
 from senders import Book, sample, send
-from servers import Server
+from servers import PATIENCE, Server
 
 
 def put_back(server: Server, copy: Path | None) -> None:
@@ -25,6 +27,14 @@ def copy_while_running(server: Server, to: Path) -> None:
     """A snapshot, as any backup program of SQLite makes it."""
     with closing(sqlite3.connect(server.data / "index.db")) as source, closing(sqlite3.connect(to)) as target:
         source.backup(target)
+
+
+def delete(server: Server, path: str) -> int:
+    """HTTP DELETE; the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=PATIENCE)
+    with closing(connection):
+        connection.request("DELETE", path)
+        return connection.getresponse().status
 
 
 def objects_of(server: Server) -> set[str]:
@@ -64,6 +74,42 @@ def test_an_index_of_the_same_start_is_brought_up_to_date(server: Server, book: 
     server.start()
     assert check(server, book) == 0
     assert objects_of(server) == before
+
+
+@pytest.mark.parametrize("left", ["nothing", "the log"])
+def test_a_raw_copy_of_the_file_is_brought_up_to_date(server: Server, book: Book, tmp_path: Path, left: str) -> None:
+    """The file alone, copied while the server ran; put back over the dead server's own, whose write-ahead log may have
+    been left where it was."""
+    send(server.dicom_port, book, [sample(n, run=904) for n in range(300)])
+    shutil.copy(server.data / "index.db", tmp_path / "copy.db")
+    send(server.dicom_port, book, [sample(n, run=904) for n in range(300, 1500)])
+    server.kill()
+    before = objects_of(server)
+    if left == "nothing":
+        put_back(server, tmp_path / "copy.db")
+    else:
+        shutil.copy(tmp_path / "copy.db", server.data / "index.db")
+    server.start()
+    assert check(server, book) == 0
+    assert objects_of(server) == before
+    assert server.stop() == 0
+    all_sound(server.data)
+
+
+def test_what_was_deleted_and_sent_again_survives_an_older_index(
+    make_server: MakeServer, book: Book, tmp_path: Path
+) -> None:
+    server = make_server(settings={"http__allow_delete": True}).start()
+    samples = [sample(n, run=905) for n in range(40)]
+    send(server.dicom_port, book, samples)
+    copy_while_running(server, tmp_path / "copy.db")
+    assert delete(server, f"/dicom-web/studies/{samples[0].study}") < 300
+    send(server.dicom_port, book, samples[:20])
+    book.acknowledged -= {one.instance for one in samples[20:]}
+    server.kill()
+    put_back(server, tmp_path / "copy.db")
+    server.start()
+    assert check(server, book) == 0
 
 
 def test_a_lost_index_is_made_anew(server: Server, book: Book) -> None:

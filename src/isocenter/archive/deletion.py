@@ -7,14 +7,13 @@ from isocenter import telemetry
 from isocenter.archive.retrieve import Access, Selection, totals
 from isocenter.database import Database
 from isocenter.errors import Reason, Retriable
+from isocenter.index.journal import deletion_record
 from isocenter.index.records import Deletion
 from isocenter.index.writer import Writer
 from isocenter.store.api import Store
 
 log = telemetry.logger("archive.deletion")
 
-KIND = "deletion"
-"""`kind` of the journal's records of deletions; their other members are the fields of `index.records.Deletion`."""
 GRACE = 24 * 3600 * 1_000_000
 """Microseconds that the store keeps what was deleted."""
 _DEADLINE = 60.0
@@ -48,7 +47,7 @@ class Deletions:
             return 0
         now = self._clock()
         what = Deletion(study_uid, series_uid, sop_uid, at=now, received_until=now, not_before=now + self._grace)
-        self._store.append_journal({"kind": KIND, **what._asdict()})
+        self._store.append_journal(deletion_record(what))
         try:
             outcome = self._writer.submit(what).result(_DEADLINE)
         except TimeoutError as late:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, NoReturn
 
 from isocenter import telemetry
@@ -134,9 +135,8 @@ class Reception:
             self._spool.discard()
             raise
         arrival = self._arrival(digest)
-        self._spool.commit(header)
         try:
-            stored = self._filed(arrival)
+            stored = self._filed(arrival, partial(self._spool.commit, header))
         except Refused as refusal:
             # the index has no row of it and won't have one
             self._set_aside(digest, refusal, committed=True)
@@ -236,9 +236,9 @@ class Reception:
 
     # --- filing
 
-    def _filed(self, arrival: Arrival) -> Stored:
-        """File the committed object. Settled where the index knows what became of it."""
-        outcome = self._ingest.writer.file(arrival)
+    def _filed(self, arrival: Arrival, commit: Callable[[], None]) -> Stored:
+        """Commit the object and file it. Settled where the index knows what became of it."""
+        outcome = self._ingest.writer.file(arrival, commit)
         if outcome.verdict == Verdict.DIFFERS and arrival.policy == DuplicatePolicy.NEW_UID:
             renamed_copy = self._renamed(arrival)
             if renamed_copy is not None:

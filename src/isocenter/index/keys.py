@@ -1,12 +1,14 @@
-"""Which attributes the index keeps, by level: those with a column of their own, and the further ones.
+"""Which elements of an object the index keeps, by level: those with a column of their own, and the further ones.
 
-The further ones are kept twice: as DICOM JSON in the level's `attributes` column, to be returned, and as rows of
-`attribute`, to be matched. They are the keys of the archive query tables of the catalogue (`marie_query_keys.csv`,
-`iconnect_query_keys.csv`) that have no column, and a few that later services ask for.
+What a query may name is declared in `declarations.query_keys`, with the place where each value lies; this is the same
+seen from the object. The further attributes are kept twice: as DICOM JSON in the level's `attributes` column, to be
+returned, and as rows of `attribute`, to be matched.
 """
 
 from collections.abc import Mapping
 from typing import TypeAlias
+
+from isocenter.declarations.query_keys import Key, Level, Path, Place, keys_at
 
 Keys: TypeAlias = Mapping[int, "Keys | None"]
 """Tags to be matched; None for a simple value, for a sequence the keys inside its items."""
@@ -14,131 +16,71 @@ Keys: TypeAlias = Mapping[int, "Keys | None"]
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS, SOP_INSTANCE = 0x00080016, 0x00080018
 STUDY, SERIES = 0x0020000D, 0x0020000E
-PATIENT_ID, ISSUER, PATIENT_NAME = 0x00100020, 0x00100021, 0x00100010
+PATIENT_ID, ISSUER = 0x00100020, 0x00100021
 OTHER_IDS, OTHER_ID_SEQUENCE = 0x00101000, 0x00101002
 ACCESSION, ACCESSION_ISSUER = 0x00080050, 0x00080051
 LOCAL_ENTITY, UNIVERSAL_ENTITY = 0x00400031, 0x00400032
 REQUESTS = 0x00400275
-SERIES_NUMBER, INSTANCE_NUMBER = 0x00200011, 0x00200013
 ROWS, COLUMNS, SAMPLES, BITS_ALLOCATED = 0x00280010, 0x00280011, 0x00280002, 0x00280100
 FRAMES, PHOTOMETRIC = 0x00280008, 0x00280004
 EXTENDED_OFFSETS, EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
-INSTITUTION = 0x00080080
 
-PATIENT_TEXT: Mapping[int, str] = {0x00100030: "birth_date", 0x00100032: "birth_time", 0x00100040: "sex"}
-STUDY_TEXT: Mapping[int, str] = {
-    0x00080020: "study_date",
-    0x00080030: "study_time",
-    0x00200010: "study_id",
-    ACCESSION: "accession",
-    0x00081030: "description",
-    INSTITUTION: "institution",
-    0x00080201: "timezone",
-}
-SERIES_TEXT: Mapping[int, str] = {
-    0x00080060: "modality",
-    SERIES_NUMBER: "series_number",
-    0x0008103E: "description",
-    0x00080021: "series_date",
-    0x00080031: "series_time",
-    0x00180015: "body_part",
-    0x00200060: "laterality",
-    0x00185100: "patient_position",
-    0x00081010: "station",
-    INSTITUTION: "institution",
-    0x00080070: "manufacturer",
-    0x00081090: "model",
-    0x00181030: "protocol",
-    0x00400241: "station_aet",
-    0x00400253: "step_id",
-    0x00400244: "step_start_date",
-    0x00400245: "step_start_time",
-}
-INSTANCE_TEXT: Mapping[int, str] = {
-    INSTANCE_NUMBER: "instance_number",
-    0x00080008: "image_type",
-    0x00080023: "content_date",
-    0x00080033: "content_time",
-    SPECIFIC_CHARACTER_SET: "character_set",
-}
+_APART = frozenset({PATIENT_ID, ISSUER, FRAMES})
+"""Text that is worked out by itself: what identifies a patient, and a number without its text."""
+
+
+def _columns(level: Level) -> list[Key]:
+    return [key for key in keys_at(level).values() if key.place is Place.COLUMN]
+
+
+def _texts(level: Level) -> dict[int, str]:
+    """The text columns of `level`, by tag."""
+    texts = (key for key in _columns(level) if key.vr not in ("PN", "UI", "US") and key.path[0] not in _APART)
+    return {key.path[0]: key.column for key in texts}
+
+
+def _further(level: Level) -> Keys:
+    found: dict[int, Keys | None] = {}
+    for path, key in keys_at(level).items():
+        if key.place is Place.ATTRIBUTE:
+            _add(found, path, key.vr)
+    return found
+
+
+def _add(into: dict[int, Keys | None], path: Path, vr: str) -> None:
+    for tag in path[:-1]:
+        inner = into.setdefault(tag, {})
+        assert isinstance(inner, dict), "a sequence stands before what it holds"
+        into = inner
+    into.setdefault(path[-1], {} if vr == "SQ" else None)
+
+
+PATIENT_TEXT: Mapping[int, str] = _texts(Level.PATIENT)
+STUDY_TEXT: Mapping[int, str] = _texts(Level.STUDY)
+SERIES_TEXT: Mapping[int, str] = _texts(Level.SERIES)
+INSTANCE_TEXT: Mapping[int, str] = {**_texts(Level.IMAGE), SPECIFIC_CHARACTER_SET: "character_set"}
 
 NAMES: Mapping[int, tuple[str, str, str]] = {
-    PATIENT_NAME: ("P", "patient_name", "name"),
-    0x00080090: ("S", "referring_name", "referring"),
-    0x00081050: ("E", "performing_name", "performing"),
+    key.path[0]: (level.code, key.column, key.fold) for level in Level for key in _columns(level) if key.vr == "PN"
 }
 """Person names with columns: level, column of the name, and what the columns of its folded groups begin with."""
 
-FOLDED = frozenset({("S", "description"), ("S", "institution"), ("E", "description"), ("E", "institution")}) | {
-    ("E", "protocol")
-}
-"""Text columns with a folded one beside them."""
+FOLDED = frozenset(
+    (level.code, key.column) for level in Level for key in _columns(level) if key.fold and key.vr != "PN"
+)
+"""Text columns with a folded one beside them, with the level."""
 
-_CODE: Keys = {0x00080100: None, 0x00080102: None, 0x00080103: None, 0x00080104: None}
-_REFERENCE: Keys = {0x00081150: None, 0x00081155: None}
-
-PATIENT_FURTHER: Keys = {
-    0x00081120: _REFERENCE,  # Referenced Patient Sequence
-    OTHER_IDS: None,
-    0x00101001: None,  # Other Patient Names
-    0x00102160: None,  # Ethnic Group
-    0x00104000: None,  # Patient Comments
-}
-STUDY_FURTHER: Keys = {
-    0x00081032: _CODE,  # Procedure Code Sequence
-    0x00081048: None,  # Physician(s) of Record
-    0x00081060: None,  # Name of Physician(s) Reading Study
-    0x00081080: None,  # Admitting Diagnoses Description
-    0x00081110: _REFERENCE,  # Referenced Study Sequence
-    0x00101010: None,  # Patient's Age
-    0x00101020: None,  # Patient's Size
-    0x00101030: None,  # Patient's Weight
-    0x00102180: None,  # Occupation
-    0x001021B0: None,  # Additional Patient History
-    0x00201070: None,  # Other Study Numbers
-    0x4008010C: None,  # Interpretation Author
-}
-SERIES_FURTHER: Keys = {
-    0x00081111: _REFERENCE,  # Referenced Performed Procedure Step Sequence
-    REQUESTS: {0x00401001: None, 0x00400009: None},  # Requested Procedure ID, Scheduled Procedure Step ID
-}
-INSTANCE_FURTHER: Keys = {
-    0x00200022: None,  # Overlay Number
-    0x00200024: None,  # Curve Number
-    0x00200026: None,  # LUT Number
-    # presentation states
-    0x00700080: None,  # Content Label
-    0x00700081: None,  # Content Description
-    0x00700082: None,  # Presentation Creation Date
-    0x00700083: None,  # Presentation Creation Time
-    0x00700084: None,  # Content Creator's Name
-    0x00081115: {SERIES: None, 0x00081140: _REFERENCE},  # Referenced Series Sequence
-    # structured reports
-    0x0040A491: None,  # Completion Flag
-    0x0040A493: None,  # Verification Flag
-    0x0040A032: None,  # Observation DateTime
-    0x0040A073: {0x0040A027: None, 0x0040A030: None, 0x0040A075: None, 0x0040A088: _CODE},  # Verifying Observers
-    0x0040A370: {STUDY: None, ACCESSION: None, 0x00401001: None, 0x00321064: _CODE},  # Referenced Request Sequence
-    0x0040A043: _CODE,  # Concept Name Code Sequence
-}
-
-FURTHER: Mapping[str, Keys] = {
-    "P": PATIENT_FURTHER,
-    "S": STUDY_FURTHER,
-    "E": SERIES_FURTHER,
-    "I": INSTANCE_FURTHER,
-}
+FURTHER: Mapping[str, Keys] = {level.code: _further(level) for level in Level}
 """The further attributes of each level, called as in `attribute.level`."""
+INSTANCE_FURTHER = FURTHER[Level.IMAGE.code]
 
 SHARED = frozenset(
-    {STUDY, SERIES, PATIENT_ID, ISSUER, OTHER_ID_SEQUENCE, ACCESSION_ISSUER}
+    {STUDY, SERIES, PATIENT_ID, ISSUER, OTHER_ID_SEQUENCE, ACCESSION_ISSUER, REQUESTS}
     | PATIENT_TEXT.keys()
     | STUDY_TEXT.keys()
     | SERIES_TEXT.keys()
     | NAMES.keys()
-    | PATIENT_FURTHER.keys()
-    | STUDY_FURTHER.keys()
-    | SERIES_FURTHER.keys()
+    | {tag for level in (Level.PATIENT, Level.STUDY, Level.SERIES) for tag in FURTHER[level.code]}
 )
 """What the objects of a series have in common."""
 

@@ -1,224 +1,87 @@
-"""From the store back to the index: adopting objects that have no row, and rebuilding the index from nothing.
+"""From the store back to the index: rebuilding it from nothing, and bringing an older one up to date.
 
-An object's own header says who sent it when, with which digest. What is unreadable, or not what its digest says, is set
-aside with its reason; nothing is deleted.
+Both walk the same way: objects are filed in the order in which they were received, and the journal's records are
+applied at their time between them. So a deletion meets what was there then and leaves what was sent again later, and a
+choice finds its version. Nothing is deleted from the store.
 """
 
-import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from contextlib import closing
+from typing import TypeAlias
 
 from sqlalchemy import delete, func, select
 
 from isocenter import telemetry
 from isocenter.database import Database, changes, facts
-from isocenter.database.tables import change, consumer
+from isocenter.database.tables import archive, change, consumer
 from isocenter.dicom import part10
-from isocenter.dicom.scan import Scan, scan_file
-from isocenter.errors import IsocenterError
-from isocenter.index import extract, tables
-from isocenter.index.records import (
-    Arrival,
-    Choice,
-    Deletion,
-    DuplicatePolicy,
-    ExceptionNote,
-    Likeness,
-    Outcome,
-    Verdict,
-)
-from isocenter.index.writer import LocalWriter, Writer
-from isocenter.store.api import Exceptional, Store, StoredObject
-from isocenter.store.verify import digest_of, recorded
+from isocenter.errors import ConfigurationError, IsocenterError
+from isocenter.index import journal, tables
+from isocenter.index.adoption import Adoption, Assume, Assumed, Compare, Report, adopt, assume_nothing, different
+from isocenter.index.records import ExceptionNote
+from isocenter.index.writer import LocalWriter
+from isocenter.store.api import Exceptional, Record, Store
+
+__all__ = ["Assume", "Assumed", "Compare", "Progress", "Report", "adopt", "catch_up", "rebuild", "unknown"]
 
 log = telemetry.logger("index.rebuild")
 
-WINDOW = 128
-"""Objects on their way to the writer at a time."""
 _HEADER = 1 << 16
-_WAIT = 120.0
+_PAGE = 500
 
-Compare: TypeAlias = Callable[[Store, Scan, Arrival, str], Likeness]
-"""How an arrival compares with the stored object of the same identity whose key is given (`archive.likeness`)."""
 Progress: TypeAlias = Callable[[int, int], None]
 """(objects done, objects in all)."""
+_Needed: TypeAlias = Callable[[Record], bool]
 
 
-class Assumed(NamedTuple):
-    """What is assumed of a sender's objects where they don't say: see `index.extract.arrival`."""
-
-    issuer: str = ""
-    character_set: str = ""
-
-
-Assume: TypeAlias = Callable[[part10.Receipt], Assumed]
-
-
-@dataclass
-class Report:
-    """What came of it: how many objects by verdict, and what was set aside with its reason."""
-
-    verdicts: Counter[str] = field(default_factory=Counter)
-    set_aside: list[tuple[str, str]] = field(default_factory=list)
-    journal: int = 0
-    """Journal records that were applied."""
-
-
-class _Read(NamedTuple):
-    """A stored object, read again."""
-
-    receipt: part10.Receipt
-    scan: Scan
-    arrival: Arrival
-
-
-class _Unfit(Exception):
-    """The object can't be adopted; the reason."""
-
-    def __init__(self, reason: str, comment: str) -> None:
-        super().__init__(reason)
-        self.reason, self.comment = reason, comment
-
-
-def _different(_store: Store, _scan: Scan, _arrival: Arrival, _key: str) -> Likeness:
-    """Without a better comparison what differs counts as different, which flags it."""
-    return Likeness.DIFFERENT
-
-
-class Adoption:
-    """Files stored objects, in the order given, many on their way at a time."""
-
-    def __init__(
-        self,
-        store: Store,
-        writer: Writer,
-        *,
-        compare: Compare = _different,
-        assume: Assume = lambda _receipt: Assumed(),
-        verify: bool = True,
-    ) -> None:
-        self.report = Report()
-        self._store, self._writer = store, writer
-        self._compare, self._assume, self._verify = compare, assume, verify
-        self._under_way: deque[tuple[Future[Outcome], _Read]] = deque()
-
-    def adopt(self, key: str) -> None:
-        """File the object `key`, or set it aside."""
-        try:
-            read = self._read(key)
-        except _Unfit as unfit:
-            self._set_aside(key, unfit)
-            return
-        self._under_way.append((self._writer.submit(read.arrival), read))
-        if len(self._under_way) >= WINDOW:
-            self._finish_one()
-
-    def finish(self) -> None:
-        """Wait until all is filed."""
-        while self._under_way:
-            self._finish_one()
-
-    def choose(self, key: str, at: int) -> None:
-        """A journal's version choice: put the version `key` in force, if it is there."""
-        self.finish()
-        try:
-            read = self._read(key)
-        except (_Unfit, IsocenterError):
-            return
-        self._writer.submit(Choice(read.arrival, at)).result(_WAIT)
-
-    def _finish_one(self) -> None:
-        future, read = self._under_way.popleft()
-        outcome = future.result(_WAIT)
-        if outcome.verdict == Verdict.DIFFERS:
-            likeness = self._compare(self._store, read.scan, read.arrival, outcome.existing_key)
-            outcome = self._writer.submit(read.arrival._replace(likeness=likeness)).result(_WAIT)
-        self.report.verdicts[outcome.verdict] += 1
-
-    def _read(self, key: str) -> _Read:
-        with self._store.open(key) as stored:
-            offset, receipt, syntax = _receipt(stored, self._verify)
-            size = stored.size - offset
-            assumed = self._assume(receipt)
-
-            def read(n: int, at: int) -> bytes:
-                return stored.pread(n, offset + at)
-
-            try:
-                found = scan_file(read, size, syntax, extract.INDEXED)
-                arrival = extract.arrival(
-                    found,
-                    store_key=key,
-                    digest=receipt.digest,
-                    size=size,
-                    offset=offset,
-                    received_at=receipt.received_at,
-                    source_aet=receipt.sending_aet,
-                    issuer=assumed.issuer,
-                    character_set=assumed.character_set,
-                    policy=_policy(receipt),
-                    read=read,
-                )
-            except IsocenterError as fault:
-                raise _Unfit(fault.reason, fault.comment) from fault
-        return _Read(receipt, found, arrival)
-
-    def _set_aside(self, key: str, unfit: _Unfit) -> None:
-        place = self._store.set_aside(key, unfit.reason, facts={"comment": unfit.comment})
-        now = time.time_ns() // 1000
-        note = ExceptionNote(place, unfit.reason, unfit.comment, "", "", "", "", "", "", now)
-        self._writer.submit(note).result(_WAIT)
-        self.report.set_aside.append((key, unfit.reason))
-        log.warning("object.set_aside", key=key, reason=unfit.reason)
-
-
-def _policy(receipt: part10.Receipt) -> DuplicatePolicy:
-    try:
-        return DuplicatePolicy(receipt.policy)
-    except ValueError:
-        return DuplicatePolicy.KEEP_FIRST
-
-
-def _receipt(stored: StoredObject, verify: bool) -> tuple[int, part10.Receipt, str]:
-    """Where the data set starts, how it was received, and its transfer syntax.
-
-    A file that isn't ours counts as received now. Raises _Unfit where the data set is not what was received."""
-    start = stored.pread(_HEADER, 0)
-    try:
-        known = recorded(stored)
-        header = part10.read_header(start[: known.offset] if known else start)
-    except IsocenterError as fault:
-        raise _Unfit(fault.reason, fault.comment) from fault
-    receipt = part10.read_receipt(header)
-    if receipt is None:
-        receipt = part10.Receipt("", "", "", time.time_ns() // 1000, "")
-    if not receipt.digest:
-        return header.offset, receipt._replace(digest=digest_of(stored, header.offset)), header.syntax
-    if verify and digest_of(stored, header.offset) != receipt.digest:
-        raise _Unfit("digest-mismatch", "the data set is not what was received")
-    return header.offset, receipt, header.syntax
-
-
-def adopt(
+def rebuild(
     store: Store,
-    writer: Writer,
-    keys: Iterable[str],
+    database: Database,
     *,
-    compare: Compare = _different,
-    assume: Assume = lambda _receipt: Assumed(),
+    compare: Compare = different,
+    assume: Assume = assume_nothing,
+    progress: Progress = lambda _done, _all: None,
     verify: bool = True,
 ) -> Report:
-    """File the complete objects `keys`, which the index may not know: after a crash, or when the store is newer.
+    """Make the index anew from the store and its journal alone, so that its answers are the same as before.
 
-    What it knows already is left as it is. Raises Retriable where the index does not answer.
+    No server may run. Peers, AEs, jobs and the audit trail stay; readers of the change feed do not see the arrivals
+    again. Raises ConfigurationError, and leaves everything as it is, if the index belongs to another archive.
     """
-    adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
-    for key in keys:
-        adoption.adopt(key)
-    adoption.finish()
+    _refuse_foreign(store, database)
+    _clear(database)
+    facts.claim(database, store.archive_id)
+    with closing(LocalWriter(database)) as writer:
+        adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
+        _replay(store, adoption, store.keys(), progress=progress)
+        _note_exceptions(store, database, adoption)
+    _forget_changes(database)
+    return adoption.report
+
+
+def catch_up(
+    store: Store,
+    database: Database,
+    *,
+    compare: Compare = different,
+    assume: Assume = assume_nothing,
+    verify: bool = True,
+) -> Report:
+    """Bring an index that may be older than the store, or its equal, up to date: adopt the objects that it does not
+    know, and apply what of the journal it does not reflect.
+
+    No server may run. Readers of the change feed see what the index learns.
+    """
+
+    def needed(record: Record) -> bool:
+        with database.reading() as connection:
+            return journal.is_undone(connection, record)
+
+    with closing(LocalWriter(database)) as writer:
+        adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
+        _replay(store, adoption, filter(store.exists, unknown(database, store.names())), needed=needed)
+        _note_exceptions(store, database, adoption)
     return adoption.report
 
 
@@ -227,7 +90,7 @@ def unknown(database: Database, keys: Iterable[str]) -> Iterator[str]:
     page: list[str] = []
     for key in keys:
         page.append(key)
-        if len(page) == 500:
+        if len(page) == _PAGE:
             yield from _unknown(database, page)
             page.clear()
     yield from _unknown(database, page)
@@ -242,47 +105,45 @@ def _unknown(database: Database, page: list[str]) -> list[str]:
     return [key for key in page if key not in known]
 
 
-def rebuild(
+def _replay(
     store: Store,
-    database: Database,
+    adoption: Adoption,
+    keys: Iterable[str],
     *,
-    compare: Compare = _different,
-    assume: Assume = lambda _receipt: Assumed(),
+    needed: _Needed = lambda _record: True,
     progress: Progress = lambda _done, _all: None,
-    verify: bool = True,
-) -> Report:
-    """Make the index anew from the store and its journal alone.
-
-    No server may run. Objects are filed in the order in which they were received, and journal records applied at their
-    time between them, so that the answers are the same as before. Peers, AEs, jobs and the audit trail stay; readers of
-    the change feed do not see the arrivals again.
-    """
-    _clear(database)
-    facts.claim(database, store.archive_id)
-    writer = LocalWriter(database)
-    try:
-        adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
-        order = sorted(_received(store))
-        journal = deque(sorted(store.journal(), key=_time))
-        for done, (received_at, key) in enumerate(order):
-            while journal and _time(journal[0]) < received_at:
-                _apply(adoption, writer, journal.popleft())
-            adoption.adopt(key)
-            progress(done + 1, len(order))
-        for record in journal:
-            _apply(adoption, writer, record)
-        adoption.finish()
-        for exceptional in store.exceptions():
-            writer.submit(_note(exceptional)).result(_WAIT)
-    finally:
-        writer.close()
-    _forget_changes(database)
-    return adoption.report
+) -> None:
+    """File the objects `keys` and apply the `needed` records of the journal, all in the order of their time."""
+    order = sorted(_received(store, keys))
+    records = deque(sorted(store.journal(), key=journal.time_of))
+    for done, (received_at, key) in enumerate(order):
+        while records and journal.time_of(records[0]) < received_at:
+            _apply(adoption, records.popleft(), needed)
+        adoption.adopt(key)
+        progress(done + 1, len(order))
+    for record in records:
+        _apply(adoption, record, needed)
+    adoption.finish()
 
 
-def _received(store: Store) -> Iterator[tuple[int, str]]:
+def _apply(adoption: Adoption, record: Record, needed: _Needed) -> None:
+    adoption.finish()
+    if not needed(record):
+        return
+    match record.get("kind"):
+        case journal.DELETION:
+            adoption.delete(journal.deletion_of(record))
+        case journal.VERSION_CHOICE:
+            adoption.choose(journal.chosen_key(record), journal.time_of(record))
+        case kind:
+            log.warning("journal.unknown", kind=str(kind))
+            return
+    adoption.report.journal += 1
+
+
+def _received(store: Store, keys: Iterable[str]) -> Iterator[tuple[int, str]]:
     """When each object came, by its own header; 0 where it doesn't tell."""
-    for key in store.keys():  # noqa: SIM118  a store is no mapping
+    for key in keys:
         try:
             with store.open(key) as stored:
                 receipt = part10.read_receipt(part10.read_header(stored.pread(_HEADER, 0)))
@@ -291,23 +152,14 @@ def _received(store: Store) -> Iterator[tuple[int, str]]:
         yield receipt.received_at if receipt else 0, key
 
 
-def _time(record: dict[str, Any]) -> int:
-    at = record.get("at", 0)
-    return at if isinstance(at, int) else 0
-
-
-def _apply(adoption: Adoption, writer: Writer, record: dict[str, Any]) -> None:
-    match record.get("kind"):
-        case "deletion":
-            adoption.finish()
-            values = {name: record[name] for name in Deletion._fields if name in record}
-            writer.submit(Deletion(**values)).result(_WAIT)
-        case "version-choice":
-            adoption.choose(str(record.get("store_key", "")), _time(record))
-        case kind:
-            log.warning("journal.unknown", kind=str(kind))
-            return
-    adoption.report.journal += 1
+def _note_exceptions(store: Store, database: Database, adoption: Adoption) -> None:
+    """List what lies in the exceptions area and is not listed."""
+    noted = select(tables.exception.c.store_key)
+    with database.reading() as connection:
+        known = set(connection.execute(noted).scalars())
+    for exceptional in store.exceptions():
+        if exceptional.key not in known:
+            adoption.note(_note(exceptional))
 
 
 def _note(exceptional: Exceptional) -> ExceptionNote:
@@ -337,11 +189,18 @@ _DERIVED = (
 """What the store and its journal can give back, children first."""
 
 
+def _refuse_foreign(store: Store, database: Database) -> None:
+    with database.reading() as connection:
+        owner = facts.read(connection, "archive_id")
+    if owner not in ("", store.archive_id):
+        raise ConfigurationError("database: the index and the store belong to different archives")
+
+
 def _clear(database: Database) -> None:
+    """Forget everything, the facts too: a rebuild that does not come to its end is an index that is not the store's."""
     with database.writing() as connection:
-        for table in _DERIVED:
+        for table in (*_DERIVED, archive):
             connection.execute(delete(table))
-        facts.write(connection, "fold_version", "")
 
 
 def _forget_changes(database: Database) -> None:

@@ -1,20 +1,16 @@
-"""The index writer over a unix socket: `Server` in the process that owns an SQLite index, `RemoteWriter` in the others.
+"""The index writer of another process, over its unix socket (`index.serving`).
 
-The writer's own thread reads the sockets and answers on them: what arrived while it committed is its next batch, and no
-record waits for a second thread to wake. If the writer's process dies, clients connect again and send what was not
-answered: filing is idempotent.
+If that process dies, this one connects to its successor and sends what was not answered: filing is idempotent.
 """
 
 import contextlib
 import itertools
-import os
-import select
 import socket
 import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +18,10 @@ from typing import NamedTuple
 from isocenter import telemetry
 from isocenter.errors import Reason, Retriable
 from isocenter.index import wire
+from isocenter.index.batches import Answer, already_durable
 from isocenter.index.records import Outcome, Record
-from isocenter.index.writer import DEADLINE, IDLE, Answer, Item
+from isocenter.index.serving import hang_up
+from isocenter.index.writer import DEADLINE
 
 log = telemetry.logger("index.remote")
 
@@ -32,122 +30,6 @@ _TICK = 0.5
 """Seconds between looks at deadlines."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _TIMEVAL = struct.Struct("@ll")
-
-
-class Server:
-    """The intake of a `LocalWriter` that files what other processes send to the unix socket at `path`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._listener = listen(path)
-        self._listener.setblocking(False)
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_reader.setblocking(False)
-        self._queue: deque[Item | None] = deque()
-        self._clients: dict[int, _Client] = {}
-        self._poll = select.poll()
-        for end in (self._listener, self._wake_reader):
-            self._poll.register(end, select.POLLIN)
-
-    def put(self, item: Item | None) -> None:
-        """See `writer.Intake`."""
-        self._queue.append(item)
-        with contextlib.suppress(OSError):
-            self._wake_writer.send(b"\0", socket.MSG_DONTWAIT)
-
-    def take(self, most: int, *, block: bool) -> tuple[list[Item], bool]:
-        """See `writer.Intake`. Each client that has something to say is read once."""
-        taken: list[Item] = []
-        for descriptor, _ in self._poll.poll(IDLE * 1000 if block else 0):
-            client = self._clients.get(descriptor)
-            if client is None:
-                self._attend(descriptor)
-            elif not client.read(taken):
-                self._drop(client)
-        while self._queue:
-            item = self._queue.popleft()
-            if item is None:
-                return taken, True
-            taken.append(item)
-        return taken, False
-
-    def _attend(self, descriptor: int) -> None:
-        if descriptor == self._listener.fileno():
-            with contextlib.suppress(OSError):
-                connection, _ = self._listener.accept()
-                self._clients[connection.fileno()] = _Client(connection)
-                self._poll.register(connection, select.POLLIN)
-        else:
-            with contextlib.suppress(BlockingIOError):
-                self._wake_reader.recv(4096)
-
-    def _drop(self, client: "_Client") -> None:
-        descriptor = client.connection.fileno()
-        self._poll.unregister(descriptor)
-        del self._clients[descriptor]
-        client.connection.close()
-
-    def close(self) -> None:
-        """Let go of all; the clients send again, to the next server, what was not answered."""
-        self._path.unlink(missing_ok=True)
-        for client in list(self._clients.values()):
-            self._drop(client)
-        for end in (self._listener, self._wake_reader, self._wake_writer):
-            end.close()
-
-
-def listen(path: Path) -> socket.socket:
-    """A listening socket at `path`, which only this user may connect to; a dead server's is replaced."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o077)
-    try:
-        listener.bind(str(path))
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    listener.listen(64)
-    return listener
-
-
-class _Client:
-    """One connection of another process; a sink of the writer. Only the writer's thread uses it."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self._frames = wire.Frames()
-
-    def read(self, taken: list[Item]) -> bool:
-        """Add what it asks for; False where it has gone, or talks nonsense."""
-        try:
-            data = self.connection.recv(_READ, socket.MSG_DONTWAIT)
-            at = time.monotonic()
-            for body in self._frames.feed(data):
-                number, record = wire.parse_request(body)
-                taken.append(Item(record, self, number, at))
-        except BlockingIOError:
-            return True
-        except (OSError, ValueError, TypeError, IndexError) as fault:
-            log.warning("client.dropped", fault=type(fault).__name__)
-            return False
-        return bool(data)
-
-    def deliver(self, answers: Sequence[tuple[int, Answer]]) -> None:
-        """Send answers. A client that leaves so many unread that its buffer is full is dropped: it will ask again."""
-        data = b"".join([wire.answer(number, outcome) for number, outcome in answers])
-        try:
-            if self.connection.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) != len(data):
-                _hang_up(self.connection)
-        except OSError:
-            _hang_up(self.connection)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    """Let whoever reads the connection find its end, and close it."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Pending(NamedTuple):
@@ -188,10 +70,16 @@ class _Channel:
 
 
 class RemoteWriter:
-    """A `Writer` whose records are filed by the process that serves `path`. Made after the fork."""
+    """A `Writer` whose records are filed by the process that serves `path`. Made after the fork.
 
-    def __init__(self, path: Path, *, deadline: float = DEADLINE) -> None:
+    `before_connecting` is called by the thread that keeps the connection, each time there is none.
+    """
+
+    def __init__(
+        self, path: Path, *, deadline: float = DEADLINE, before_connecting: Callable[[], object] = already_durable
+    ) -> None:
         self._path = path
+        self._before_connecting = before_connecting
         self._deadline = deadline
         self._numbers = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
@@ -203,9 +91,10 @@ class RemoteWriter:
         self._thread = threading.Thread(target=self._work, name="index-remote", daemon=True)
         self._thread.start()
 
-    def file(self, record: Record) -> Outcome:
+    def file(self, record: Record, before_commit: Callable[[], None] = already_durable) -> Outcome:
         """See `index.writer.Writer`: over a connection that no other thread uses meanwhile, so that nobody has to be
         woken but the one who asks. Raises Retriable(OUT_OF_RESOURCES) without an answer in time."""
+        before_commit()
         frame = wire.request(0, record)
         limit = time.monotonic() + self._deadline
         pause = _FIRST_PAUSE
@@ -264,7 +153,7 @@ class RemoteWriter:
             self._closing.set()
             connection = self._connection
         if connection is not None:
-            _hang_up(connection)
+            hang_up(connection)
         self._thread.join()
         self._expire(everything=True)
         while self._idle:
@@ -276,13 +165,14 @@ class RemoteWriter:
             with self._sending:
                 connection.sendall(frame)
         except OSError:
-            _hang_up(connection)
+            hang_up(connection)
 
     # --- the receiving thread
 
     def _work(self) -> None:
         pause = _FIRST_PAUSE
         while not self._closing.is_set():
+            self._before_connecting()
             connection = self._connect()
             if connection is None:
                 self._expire()

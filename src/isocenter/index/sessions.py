@@ -69,6 +69,11 @@ class Session(Protocol):
     def append(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         """Insert rows whose ids are not wanted; existing ones are left alone."""
 
+    @property
+    def untidy(self) -> bool:
+        """Whether `settle` has something to do that should not wait."""
+        return False
+
     @abstractmethod
     def settle(self, *, idle: bool = False) -> None:
         """Housekeeping after a commit, when nobody waits for it any more."""
@@ -109,6 +114,7 @@ class SqliteSession(Session):
             try:
                 yield
                 self._run("COMMIT")
+                self._note_pages()
             except BaseException:
                 if self._connection.in_transaction:
                     self._run("ROLLBACK")
@@ -146,11 +152,16 @@ class SqliteSession(Session):
         if rows:
             self._connection.executemany(_sqlite_insert(table, tuple(columns)), rows)
 
-    def settle(self, *, idle: bool = False) -> None:
+    def _note_pages(self) -> None:
         changed = self._connection.total_changes
-        if changed != self._changed:
-            self._pages += _PAGES_A_COMMIT + _PAGES_A_ROW * (changed - self._changed)
-            self._changed = changed
+        self._pages += _PAGES_A_COMMIT + _PAGES_A_ROW * (changed - self._changed)
+        self._changed = changed
+
+    @property
+    def untidy(self) -> bool:
+        return self._pages >= CHECKPOINT_PAGES
+
+    def settle(self, *, idle: bool = False) -> None:
         if self._pages >= (_IDLE_PAGES if idle else CHECKPOINT_PAGES):
             self._checkpoint("PASSIVE")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from isocenter.declarations.statuses import stow_failure, stow_status
 from isocenter.dicom import json_model
 from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.web.incoming import Taken
@@ -11,39 +12,33 @@ _SOP_CLASS, _SOP_INSTANCE = 0x00081150, 0x00081155
 _RETRIEVE_URL, _FAILURE = 0x00081190, 0x00081197
 _FAILED, _REFERENCED, _OTHER = 0x00081198, 0x00081199, 0x0008119A
 
-_FAILURES = {
-    Reason.OUT_OF_RESOURCES: 0xA700,
-    Reason.OUT_OF_STORAGE: 0xA710,
-    Reason.SOP_CLASS_MISMATCH: 0xA900,
-    Reason.SOP_INSTANCE_MISMATCH: 0xA900,
-    Reason.IDENTIFIER_MISMATCH: 0xA900,
-    Reason.CANNOT_UNDERSTAND: 0xC000,
-    Reason.BAD_REQUEST: 0xC000,
-    Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: 0xC122,
-    Reason.STUDY_MISMATCH: 0xC409,
-    Reason.DUPLICATE_SOP_INSTANCE: 0x0111,
-    Reason.SOP_CLASS_NOT_SUPPORTED: 0x0122,
-    Reason.NOT_AUTHORIZED: 0x0124,
-}
-_PROCESSING_FAILURE = 0x0110
-
 
 def failure_reason(refusal: IsocenterError) -> int:
     """Failure Reason (0008,1197) for a refusal."""
-    known = _FAILURES.get(refusal.reason, _PROCESSING_FAILURE)
-    return 0xA700 if isinstance(refusal, Retriable) and known == _PROCESSING_FAILURE else known
+    return stow_failure(_cause(refusal))
 
 
 def status_of(taken: Sequence[Taken], broken: bool) -> int:
-    """200 all stored; 202 some; 503 none, for want of something; 400 none, nothing was DICOM; else 409.
+    """The status for these parts, at least one; see `declarations.statuses.stow_status`. What was no DICOM object is a
+    bad request.
 
     `broken`: the body stopped making sense after these parts.
     """
-    if any(one.stored for one in taken):
-        return 202 if broken or any(one.refusal for one in taken) else 200
-    if taken and all(isinstance(one.refusal, Retriable) for one in taken):
-        return 503
-    return 409 if any(one.sop_uid for one in taken) else 400
+    stored = sum(1 for one in taken if one.stored)
+    failed = [_cause_of(one, one.refusal) for one in taken if one.refusal]
+    if broken and stored:
+        failed.append(Reason.BAD_REQUEST)
+    return stow_status(stored, 0, failed)
+
+
+def _cause_of(one: Taken, refusal: IsocenterError) -> Reason:
+    return _cause(refusal) if one.sop_uid or isinstance(refusal, Retriable) else Reason.BAD_REQUEST
+
+
+def _cause(refusal: IsocenterError) -> Reason:
+    """Why, in the words of the table: what passes without a name of its own is a want of resources."""
+    unnamed = stow_failure(refusal.reason) == stow_failure(Reason.PROCESSING_FAILURE)
+    return Reason.OUT_OF_RESOURCES if unnamed and isinstance(refusal, Retriable) else refusal.reason
 
 
 def module(taken: Sequence[Taken], root: str, study: str, broken: bool) -> bytes:
@@ -60,7 +55,7 @@ def module(taken: Sequence[Taken], root: str, study: str, broken: bool) -> bytes
         members.append(json_model.sequence(_REFERENCED, stored))
     others = [_other(one.refusal) for one in taken if one.refusal and not one.sop_uid]
     if broken:
-        others.append(json_model.data_set([json_model.element(_FAILURE, "US", 0xC000)]))
+        others.append(json_model.data_set([json_model.element(_FAILURE, "US", stow_failure(Reason.BAD_REQUEST))]))
     if others:
         members.append(json_model.sequence(_OTHER, others))
     return json_model.data_set(members)

@@ -1,110 +1,18 @@
 """The index from the store and its journal alone: the same answers as before, and nothing lost that is unreadable."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from isocenter.database import Database, changes
-from isocenter.dicom import part10
-from isocenter.dicom.dataset import encode, text, uid
-from isocenter.dicom.part10 import Receipt
-from isocenter.dicom.scan import scan
-from isocenter.index import extract, tables
+from filed_archive import Archive, likeness
+from isocenter.archive.deletion import Deletions
+from isocenter.database import changes, facts
+from isocenter.errors import ConfigurationError
+from isocenter.index import tables
 from isocenter.index.rebuild import adopt, rebuild, unknown
-from isocenter.index.records import Arrival, Choice, Deletion, Likeness, Outcome
-from isocenter.index.writer import LocalWriter
-from isocenter.store.filesystem import FilesystemStore
-
-EXPLICIT = "1.2.840.10008.1.2.1"
-CT = "1.2.840.10008.5.1.4.1.1.2"
-
-
-class Archive:
-    """A store and an index that is filled as ingest does it."""
-
-    def __init__(self, folder: Path, database: Database) -> None:
-        self.store = FilesystemStore(folder)
-        self.database = database
-        self.writer = LocalWriter(database)
-        self.time = 1_700_000_000_000_000
-
-    def put(self, study: int, instance: int, comment: str = "", *, digest: str = "") -> str:
-        """Store an object without telling the index."""
-        self.time += 1000
-        data = encode(
-            {
-                0x00080016: uid(CT),
-                0x00080018: uid(f"1.2.3.{study}.1.{instance}"),
-                0x0020000D: uid(f"1.2.3.{study}"),
-                0x0020000E: uid(f"1.2.3.{study}.1"),
-                0x00100020: text("LO", "P1"),
-                0x00104000: text("LT", comment),
-            },
-            EXPLICIT,
-        )
-        spool = self.store.reserve()
-        receipt = Receipt("SENDER", "ISOCENTER", "127.0.0.1", self.time, "0" * 64)
-        header = part10.stored_header(CT, f"1.2.3.{study}.1.{instance}", EXPLICIT, receipt)
-        spool.begin(len(header))
-        spool.write([data])
-        receipt = receipt._replace(digest=digest or spool.finish_data())
-        spool.commit(part10.stored_header(CT, f"1.2.3.{study}.1.{instance}", EXPLICIT, receipt))
-        spool.settle()
-        return spool.key
-
-    def arrival(self, key: str, **changes: Any) -> Arrival:
-        with self.store.open(key) as stored:
-            header = part10.read_header(stored.pread(1 << 16, 0))
-            data = stored.pread(1 << 20, header.offset)
-        receipt = part10.read_receipt(header)
-        assert receipt is not None
-        made = extract.arrival(
-            scan(data, EXPLICIT, extract.INDEXED), store_key=key, digest=receipt.digest, size=len(data),
-            offset=header.offset, received_at=receipt.received_at, source_aet=receipt.sending_aet,
-        )  # fmt: skip
-        return made._replace(**changes)
-
-    def receive(self, study: int, instance: int, comment: str = "", **changes: Any) -> tuple[str, Outcome]:
-        key = self.put(study, instance, comment)
-        return key, self.writer.submit(self.arrival(key, **changes)).result(20)
-
-    def answers(self) -> dict[str, list[tuple[Any, ...]]]:
-        """What the index says, without row numbers and our own times."""
-        kept = {
-            "patient": ("identity", "attributes"),
-            "study": ("study_uid", "patient_id"),
-            "series": ("series_uid", "instances", "bytes", "sop_classes"),
-            "instance": ("sop_uid", "store_key", "digest", "received_at", "source_aet", "size", "offset"),
-            "instance_version": ("store_key", "verdict"),
-            "conflict": ("kind", "sop_uid", "store_key"),
-            "removal": ("store_key", "reason", "kept_key"),
-            "attribute": ("level", "path", "value"),
-        }
-        with self.database.reading() as connection:
-            return {
-                name: sorted(
-                    tuple(row)
-                    for row in connection.execute(select(*[tables.metadata.tables[name].c[c] for c in columns]))
-                )
-                for name, columns in kept.items()
-            }
-
-
-@pytest.fixture
-def archive(tmp_path: Path, any_database: Database) -> Iterator[Archive]:
-    made = Archive(tmp_path / "store", any_database)
-    yield made
-    made.writer.close()
-    made.store.close()
-
-
-def _compare(_store: object, _scan: object, arrival: Arrival, _key: str) -> Likeness:
-    comment = [row[3] for row in arrival.attributes if row[1] == "00104000"]
-    return Likeness.SAME_PIXELS if comment == ["same"] else Likeness.DIFFERENT
+from isocenter.index.records import Deletion
+from isocenter.store.memory import MemoryStore
 
 
 def test_rebuilding_gives_the_same_answers(archive: Archive) -> None:
@@ -115,25 +23,19 @@ def test_rebuilding_gives_the_same_answers(archive: Archive) -> None:
     assert archive.receive(1, 1, "other", likeness="different")[1].verdict == "conflict"
     version, outcome = archive.receive(1, 2, "same", likeness="same-pixels")
     assert outcome.verdict == "version"
-    archive.time += 1000
-    choice = Choice(archive.arrival(version), archive.time)
-    archive.store.append_journal({"kind": "version-choice", "store_key": version, "at": archive.time})
-    assert archive.writer.submit(choice).result(20).verdict == "replaced"
-    archive.time += 1000
-    gone = Deletion("1.2.3.2", "", "1.2.3.2.1.3", archive.time, archive.time, archive.time + 5)
-    archive.store.append_journal({"kind": "deletion", **gone._asdict()})
-    assert archive.writer.submit(gone).result(20).objects == 1
+    archive.choose(version)
+    archive.delete(2, 3)
     again, outcome = archive.receive(2, 3)
     assert outcome.verdict == "stored", "sent again after the deletion"
     before = archive.answers()
     steps: list[tuple[int, int]] = []
-    report = rebuild(archive.store, archive.database, compare=_compare, progress=lambda *step: steps.append(step))
+    report = rebuild(archive.store, archive.database, compare=likeness, progress=lambda *step: steps.append(step))
     assert archive.answers() == before
     assert again in {row[1] for row in before["instance"]}
     assert report.journal == 2
     assert report.set_aside == []
     assert steps[-1] == (12, 12)
-    assert rebuild(archive.store, archive.database, compare=_compare).verdicts == report.verdicts
+    assert rebuild(archive.store, archive.database, compare=likeness).verdicts == report.verdicts
     assert archive.answers() == before
 
 
@@ -186,3 +88,43 @@ def test_what_is_not_what_was_received_is_set_aside(archive: Archive) -> None:
     with archive.database.reading() as connection:
         assert connection.execute(select(tables.exception.c.store_key)).scalar() == kept.key
     assert [row[1] for row in archive.answers()["instance"]] == [good]
+
+
+def test_what_a_request_deleted_stays_deleted(archive: Archive) -> None:
+    """The journal's record is the one that the deletion itself wrote; it works over either store."""
+    deletions = Deletions(archive.database, archive.store, archive.writer, clock=lambda: archive.time)
+    for study in (1, 2):
+        archive.receive(study, 1)
+        archive.receive(study, 2)
+    assert deletions.delete("1.2.3.1", "1.2.3.1.1", "1.2.3.1.1.1") == 1
+    assert deletions.delete("1.2.3.2") == 2
+    archive.receive(2, 2)
+    before = archive.answers()
+    assert [row[0] for row in before["instance"]] == ["1.2.3.1.1.2", "1.2.3.2.1.2"]
+    report = rebuild(archive.store, archive.database)
+    assert archive.answers() == before
+    assert report.journal == 2
+
+
+def test_an_index_of_another_archive_is_left_alone(archive: Archive) -> None:
+    archive.receive(1, 1)
+    facts.claim(archive.database, archive.store.archive_id)
+    before = archive.answers()
+    with pytest.raises(ConfigurationError, match="different archives"):
+        rebuild(MemoryStore(), archive.database)
+    assert archive.answers() == before
+
+
+def test_a_rebuild_that_was_interrupted_is_known_as_such(archive: Archive) -> None:
+    """Whatever the index knew of its stops is gone before its rows are, so that the next start compares."""
+    archive.receive(1, 1)
+    with archive.database.writing() as connection:
+        facts.write(connection, "last-stop", "a-stop")
+
+    def interrupt(_done: int, _all: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(archive.store, archive.database, progress=interrupt)
+    with archive.database.reading() as connection:
+        assert facts.read(connection, "last-stop") == ""

@@ -17,6 +17,9 @@ GOOD = Taken("1.2", "1.3", Stored("stored", "1.4", "1.5", "1.3", "key", 10))
 BAD = Taken("1.2", "1.6", None, Refused(Reason.SOP_CLASS_MISMATCH))
 FULL = Taken("1.2", "1.7", None, Retriable(Reason.OUT_OF_STORAGE))
 ODD = Taken(refusal=Refused(Reason.CANNOT_UNDERSTAND))
+FOREIGN = Taken("1.2", "1.8", None, Refused(Reason.STUDY_MISMATCH))
+BUSY = Taken("1.2", "1.9", None, Retriable(Reason.UNABLE_TO_PROCESS))
+FORBIDDEN = Taken("1.2", "1.10", None, Refused(Reason.NOT_AUTHORIZED))
 
 
 @pytest.mark.req("I-STOW-ST-01", "I-STOW-ST-02", "I-STOW-ST-03", "I-STOW-ST-06", "I-STOW-ST-07")
@@ -24,11 +27,17 @@ ODD = Taken(refusal=Refused(Reason.CANNOT_UNDERSTAND))
     ("taken", "status"),
     [
         ([GOOD], 200), ([GOOD, BAD], 202), ([BAD], 409), ([BAD, FULL], 409), ([FULL], 503), ([ODD], 400),
-        ([ODD, BAD], 409), ([GOOD, ODD], 202),
+        ([ODD, BAD], 409), ([GOOD, ODD], 202), ([FOREIGN], 409), ([BUSY, FULL], 503), ([FORBIDDEN], 403),
     ],
 )  # fmt: skip
 def test_status_of_a_store(taken: list[Taken], status: int) -> None:
     assert status_of(taken, False) == status
+
+
+def test_a_body_that_breaks_off_is_no_full_success() -> None:
+    assert status_of([GOOD], True) == 202
+    assert status_of([FULL], True) == 503
+    assert status_of([BAD], True) == 409
 
 
 @pytest.mark.req("I-STOW-RS-05", "I-STOW-RS-06", "I-STOW-RS-07")
@@ -41,6 +50,9 @@ def test_the_module_names_each_instance() -> None:
     assert [item["00081197"]["Value"][0] for item in found["00081198"]["Value"]] == [0xA900, 0xA710]
     assert [item["00081197"]["Value"][0] for item in found["0008119A"]["Value"]] == [0xC000]
     assert "00081198" not in json.loads(module([GOOD], "R", "", False))
+    others = json.loads(module([FOREIGN, BUSY, FORBIDDEN], "R", "", True))
+    assert [item["00081197"]["Value"][0] for item in others["00081198"]["Value"]] == [0xC409, 0xA700, 0x0124]
+    assert [item["00081197"]["Value"][0] for item in others["0008119A"]["Value"]] == [0xC000]
 
 
 def test_the_native_model() -> None:

@@ -1,0 +1,228 @@
+"""Filing objects that lie in the store already: each says itself who sent it when, with which digest.
+
+What is unreadable, or not what its digest says, is set aside with its reason; nothing is deleted.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from isocenter import telemetry
+from isocenter.dicom import part10
+from isocenter.dicom.scan import Scan, scan_file
+from isocenter.errors import IsocenterError
+from isocenter.index import extract
+from isocenter.index.records import (
+    Arrival,
+    Choice,
+    Deletion,
+    DuplicatePolicy,
+    ExceptionNote,
+    Likeness,
+    Outcome,
+    Verdict,
+)
+from isocenter.index.writer import Writer
+from isocenter.store.api import Store, StoredObject
+from isocenter.store.verify import digest_of, recorded
+
+log = telemetry.logger("index.adoption")
+
+WINDOW = 128
+"""Objects on their way to the writer at a time."""
+_HEADER = 1 << 16
+_WAIT = 120.0
+
+Compare: TypeAlias = Callable[[Store, Scan, Arrival, str], Likeness]
+"""How an arrival compares with the stored object of the same identity whose key is given (`archive.likeness`)."""
+
+
+class Assumed(NamedTuple):
+    """What is assumed of a sender's objects where they don't say: see `index.extract.arrival`."""
+
+    issuer: str = ""
+    character_set: str = ""
+
+
+Assume: TypeAlias = Callable[[part10.Receipt], Assumed]
+
+
+def assume_nothing(_receipt: part10.Receipt) -> Assumed:
+    """Nothing is known of any sender."""
+    return Assumed()
+
+
+@dataclass
+class Report:
+    """What came of it: how many objects by verdict, and what was set aside with its reason."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    set_aside: list[tuple[str, str]] = field(default_factory=list)
+    journal: int = 0
+    """Journal records that were applied."""
+
+
+class _Read(NamedTuple):
+    """A stored object, read again."""
+
+    receipt: part10.Receipt
+    scan: Scan
+    arrival: Arrival
+
+
+class _Unfit(Exception):
+    """The object can't be adopted; the reason."""
+
+    def __init__(self, reason: str, comment: str) -> None:
+        super().__init__(reason)
+        self.reason, self.comment = reason, comment
+
+
+def different(_store: Store, _scan: Scan, _arrival: Arrival, _key: str) -> Likeness:
+    """Without a better comparison what differs counts as different, which flags it."""
+    return Likeness.DIFFERENT
+
+
+class Adoption:
+    """Files stored objects, in the order given, many on their way at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        *,
+        compare: Compare = different,
+        assume: Assume = assume_nothing,
+        verify: bool = True,
+    ) -> None:
+        self.report = Report()
+        self._store, self._writer = store, writer
+        self._compare, self._assume, self._verify = compare, assume, verify
+        self._under_way: deque[tuple[Future[Outcome], _Read]] = deque()
+
+    def adopt(self, key: str) -> None:
+        """File the object `key`, or set it aside."""
+        try:
+            read = self._read(key)
+        except _Unfit as unfit:
+            self._set_aside(key, unfit)
+            return
+        self._under_way.append((self._writer.submit(read.arrival), read))
+        if len(self._under_way) >= WINDOW:
+            self._finish_one()
+
+    def finish(self) -> None:
+        """Wait until all is filed."""
+        while self._under_way:
+            self._finish_one()
+
+    def choose(self, key: str, at: int) -> None:
+        """A journal's version choice: put the version `key` in force, if it is there."""
+        self.finish()
+        try:
+            read = self._read(key)
+        except (_Unfit, IsocenterError):
+            return
+        self._writer.submit(Choice(read.arrival, at)).result(_WAIT)
+
+    def delete(self, what: Deletion) -> None:
+        """A journal's deletion: of what is filed by now."""
+        self.finish()
+        self._writer.submit(what).result(_WAIT)
+
+    def note(self, note: ExceptionNote) -> None:
+        """List an object that lies in the exceptions area."""
+        self._writer.submit(note).result(_WAIT)
+
+    def _finish_one(self) -> None:
+        future, read = self._under_way.popleft()
+        outcome = future.result(_WAIT)
+        if outcome.verdict == Verdict.DIFFERS:
+            likeness = self._compare(self._store, read.scan, read.arrival, outcome.existing_key)
+            outcome = self._writer.submit(read.arrival._replace(likeness=likeness)).result(_WAIT)
+        self.report.verdicts[outcome.verdict] += 1
+
+    def _read(self, key: str) -> _Read:
+        with self._store.open(key) as stored:
+            offset, receipt, syntax = _receipt(stored, self._verify)
+            size = stored.size - offset
+            assumed = self._assume(receipt)
+
+            def read(n: int, at: int) -> bytes:
+                return stored.pread(n, offset + at)
+
+            try:
+                found = scan_file(read, size, syntax, extract.INDEXED)
+                arrival = extract.arrival(
+                    found,
+                    store_key=key,
+                    digest=receipt.digest,
+                    size=size,
+                    offset=offset,
+                    received_at=receipt.received_at,
+                    source_aet=receipt.sending_aet,
+                    issuer=assumed.issuer,
+                    character_set=assumed.character_set,
+                    policy=_policy(receipt),
+                    read=read,
+                )
+            except IsocenterError as fault:
+                raise _Unfit(fault.reason, fault.comment) from fault
+        return _Read(receipt, found, arrival)
+
+    def _set_aside(self, key: str, unfit: _Unfit) -> None:
+        place = self._store.set_aside(key, unfit.reason, facts={"comment": unfit.comment})
+        now = time.time_ns() // 1000
+        self.note(ExceptionNote(place, unfit.reason, unfit.comment, "", "", "", "", "", "", now))
+        self.report.set_aside.append((key, unfit.reason))
+        log.warning("object.set_aside", key=key, reason=unfit.reason)
+
+
+def _policy(receipt: part10.Receipt) -> DuplicatePolicy:
+    try:
+        return DuplicatePolicy(receipt.policy)
+    except ValueError:
+        return DuplicatePolicy.KEEP_FIRST
+
+
+def _receipt(stored: StoredObject, verify: bool) -> tuple[int, part10.Receipt, str]:
+    """Where the data set starts, how it was received, and its transfer syntax.
+
+    A file that isn't ours counts as received now. Raises _Unfit where the data set is not what was received."""
+    start = stored.pread(_HEADER, 0)
+    try:
+        known = recorded(stored)
+        header = part10.read_header(start[: known.offset] if known else start)
+    except IsocenterError as fault:
+        raise _Unfit(fault.reason, fault.comment) from fault
+    receipt = part10.read_receipt(header)
+    if receipt is None:
+        receipt = part10.Receipt("", "", "", time.time_ns() // 1000, "")
+    if not receipt.digest:
+        return header.offset, receipt._replace(digest=digest_of(stored, header.offset)), header.syntax
+    if verify and digest_of(stored, header.offset) != receipt.digest:
+        raise _Unfit("digest-mismatch", "the data set is not what was received")
+    return header.offset, receipt, header.syntax
+
+
+def adopt(
+    store: Store,
+    writer: Writer,
+    keys: Iterable[str],
+    *,
+    compare: Compare = different,
+    assume: Assume = assume_nothing,
+    verify: bool = True,
+) -> Report:
+    """File the complete objects `keys`, which the index may not know: after a crash, or when the store is newer.
+
+    What it knows already is left as it is. Raises Retriable where the index does not answer.
+    """
+    adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
+    for key in keys:
+        adoption.adopt(key)
+    adoption.finish()
+    return adoption.report

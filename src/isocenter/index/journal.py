@@ -1,0 +1,74 @@
+"""The records of the store's journal that concern the index: deletions and version choices.
+
+A record is durable before the index is told, so that an index that is made anew, or older than the store, is told again
+(`index.rebuild`). `kind` says what it is and `at` when it was, in microseconds UTC; the others are fields of
+`index.records`.
+"""
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
+
+from isocenter.index.records import Deletion
+from isocenter.index.tables import instance, instance_version, series, study
+from isocenter.store.api import Record
+
+DELETION, VERSION_CHOICE = "deletion", "version-choice"
+
+
+def deletion_record(what: Deletion) -> Record:
+    """The record of a deletion."""
+    return {"kind": DELETION, **what._asdict()}
+
+
+def choice_record(store_key: str, at: int) -> Record:
+    """The record of the choice that puts the version `store_key` in force."""
+    return {"kind": VERSION_CHOICE, "store_key": store_key, "at": at}
+
+
+def deletion_of(record: Record) -> Deletion:
+    """The deletion that a record tells of."""
+    return Deletion(**{name: record[name] for name in Deletion._fields if name in record})
+
+
+def chosen_key(record: Record) -> str:
+    """The store key of the version that a choice's record names."""
+    return str(record.get("store_key", ""))
+
+
+def time_of(record: Record) -> int:
+    """When it was; 0 where the record doesn't tell."""
+    at = record.get("at", 0)
+    return at if isinstance(at, int) else 0
+
+
+def is_undone(connection: Connection, record: Record) -> bool:
+    """Whether the index, which may know of the record already, holds something that it would change.
+
+    A choice counts as done where something that arrived after it is in force.
+    """
+    if record.get("kind") == DELETION:
+        return bool(connection.execute(select(_deletable(deletion_of(record)))).scalar())
+    if record.get("kind") == VERSION_CHOICE:
+        return connection.execute(_kept(chosen_key(record), time_of(record))).first() is not None
+    return True
+
+
+def _kept(store_key: str, at: int) -> Select[int]:
+    """What is in force in the place of a version, unless it came later than `at`."""
+    found = select(instance.c.id).join(instance_version, instance_version.c.instance == instance.c.id)
+    return found.where(instance_version.c.store_key == store_key, instance.c.received_at <= at)
+
+
+def _deletable(what: Deletion) -> ColumnElement[bool]:
+    """Something that a deletion names and that was received until then is there, in force or as a version."""
+    named = [study.c.study_uid == what.study_uid]
+    if what.series_uid:
+        named.append(series.c.series_uid == what.series_uid)
+    if what.sop_uid:
+        named.append(instance.c.sop_uid == what.sop_uid)
+    if what.received_until:
+        version = exists().where(
+            instance_version.c.instance == instance.c.id, instance_version.c.received_at <= what.received_until
+        )
+        named.append(or_(instance.c.received_at <= what.received_until, version))
+    joined = instance.join(series, series.c.id == instance.c.series).join(study, study.c.id == instance.c.study)
+    return exists(select(instance.c.id).select_from(joined).where(and_(*named)))
