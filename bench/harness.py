@@ -285,3 +285,13 @@ class Results:
                 ratio = (base / value if lower_is_better else value / base) if base and value else 0
                 cells.append(f"{peer} {value:.4g} ({ratio:.2f} x)")
             print(f"  {case:34} " + "  ".join(cells))
+
+    def shares(self, key: str, whole: str) -> None:
+        """Medians of `key` as parts of those of `whole`."""
+        peers = list(dict.fromkeys(str(row["peer"]) for row in self.rows))
+        print(f"\n{self.figure}: {key}, parts of {whole}")
+        for case in dict.fromkeys(str(row["case"]) for row in self.rows):
+            most = self.median(whole, case, key)
+            values = {peer: self.median(peer, case, key) for peer in peers if peer != whole}
+            cells = [f"{peer} {value / most:.2f}" for peer, value in values.items() if value and most]
+            print(f"  {case:34} " + "  ".join(cells))
