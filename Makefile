@@ -45,7 +45,7 @@ bench: install peers     ## The figures, each beside its peer in the same run (b
 
 fuzz: install            ## Longer runs of the fuzz targets (SECONDS_EACH=60)
 	@for target in tests/fuzz/fuzz_*.py; do \
-	    echo "$$target"; $(BIN)/python $$target $(or $(SECONDS_EACH),60) || exit 1; done
+	    echo "$$target"; PYTHONPATH=tests $(BIN)/python $$target $(or $(SECONDS_EACH),60) || exit 1; done
 
 soak: install            ## Ten thousand associations and more: memory flat, service up
 	$(BIN)/python -m pytest tests -q -m soak --timeout 7200 $(ARGS)

@@ -37,7 +37,7 @@ def serve(folder: str, durability: str, control: Connection) -> None:
     from isocenter.database import open as open_database
     from isocenter.index.writer import LocalWriter
     from isocenter.store.filesystem import FilesystemStore
-    from isocenter.web import WebContext, WebSettings, create_app
+    from isocenter.web import WebContext, create_app
 
     url = f"sqlite:///{folder}/index.db"
     migrate(url)
@@ -45,7 +45,7 @@ def serve(folder: str, durability: str, control: Connection) -> None:
     writer = LocalWriter(database)
     store = FilesystemStore(f"{folder}/store", durability=durability)
     packs = Packs(database, store, quiet=0)
-    context = WebContext(database, store, Ingest(store, writer), packs, WebSettings(called="BENCH"))
+    context = WebContext(database, store, Ingest(store, writer), packs)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     control.send(listener.getsockname()[1])

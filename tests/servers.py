@@ -2,7 +2,7 @@
 
     with Server(tmp_path / "data", settings={"limits__idle": 60}) as server:
         ...server.dicom_port, server.url...
-        server.kill_kind("index"); server.await_restart("index")
+        server.kill_kind("dicom"); server.await_restart("dicom")
         server.kill(); server.start()          # SIGKILL of all processes, then again on the same data
 
 Everything is waited for by what the server says (its log, `/metrics`), never by time.
@@ -25,6 +25,8 @@ import psutil
 
 PATIENCE = 120.0
 """Seconds after which something that should come about is taken not to. Long: the tests may share two cores."""
+OWNER = "owner"
+"""Stands for the dicom worker that owns the SQLite index, where a kind of worker is named."""
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
 _UP = re.compile(r'^isocenter_process_up\{process="(\w+)-\d+"\} 1$', re.MULTILINE)
 
@@ -128,12 +130,10 @@ class Server:
     def reload(self) -> None:
         """Have it read its configuration file again, and wait until only new workers serve."""
         old = [process.pid for process in self.supervisor().children()]
-        lasting = set(self.pids("index"))
         before = len(list(self.events("settings.reloaded")))
         self._signal_supervisor(signal.SIGHUP)
         until(lambda: len(list(self.events("settings.reloaded"))) > before, told="settings.reloaded")
-        ending = set(old) - lasting
-        until(lambda: not ending & {process.pid for process in self.supervisor().children()}, told="old workers end")
+        until(lambda: not set(old) & {process.pid for process in self.supervisor().children()}, told="old workers end")
 
     def kill(self) -> None:
         """SIGKILL of all processes at once, if it runs."""
@@ -165,14 +165,18 @@ class Server:
         return [supervisor, *supervisor.children(recursive=True)]
 
     def pids(self, kind: str) -> list[int]:
-        """The living workers of a kind: index, dicom, web, jobs."""
+        """The living workers of a kind: dicom, web, jobs; or "owner", the dicom worker that owns the SQLite index."""
         alive = {process.pid for process in self.supervisor().children()}
+        if kind == OWNER:
+            said = [event["pid"] for event in self.events("index.owned")]
+            return [pid for pid in said[-1:] if pid in alive]
         started = (event for event in self.events("process.started") if event["process"].partition("-")[0] == kind)
         return [event["pid"] for event in started if event["pid"] in alive]
 
     def kill_kind(self, kind: str) -> int:
         """SIGKILL the workers of a kind; how many they were."""
         self._died = self._deaths(kind)
+        self._ran = {each: len(self.pids(each)) for each in ("dicom", "web", "jobs")}
         pids = self.pids(kind)
         assert pids, f"no {kind} process runs"
         for pid in pids:
@@ -182,10 +186,9 @@ class Server:
     def await_restart(self, kind: str, n: int = 1) -> None:
         """After `kill_kind`: wait until the supervisor has seen `n` of them die, and all workers serve again."""
         until(lambda: self._deaths(kind) >= self._died + n, told=f"{kind} died")
-        wanted = {"index": 1, "dicom": 1, "web": 1, "jobs": 1, kind: n}
-        if str(self._settings.get("database", "")).startswith("postgresql"):
-            del wanted["index"]
-        until(lambda: all(self._up().count(name) >= count for name, count in wanted.items()), told=f"{kind} again")
+        until(lambda: all(self._up().count(name) >= count for name, count in self._ran.items()), told=f"{kind} again")
+        if kind == OWNER:
+            until(lambda: self.pids(OWNER), told="another owns the index")
 
     def memory(self) -> int:
         """Proportional set size of all processes together, in bytes."""
@@ -242,7 +245,8 @@ class Server:
         return _UP.findall(self.get("/metrics")[1].decode())
 
     def _deaths(self, kind: str) -> int:
-        return sum(event["process"].partition("-")[0] == kind for event in self.events("process.died"))
+        name = "dicom" if kind == OWNER else kind
+        return sum(event["process"].partition("-")[0] == name for event in self.events("process.died"))
 
     def _ended(self) -> bool:
         return self._process is None or self._process.poll() is not None

@@ -40,7 +40,7 @@ class Archive:
             store=self.store,
             ingest=Ingest(self.store, self.writer),
             packs=self.packs,
-            settings=WebSettings(called="ISOCENTER", **settings),
+            settings=WebSettings(**settings),
             deletions=Deletions(self.database, self.store, self.writer),
         )
         self.root = ""

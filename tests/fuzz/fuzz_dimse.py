@@ -2,16 +2,16 @@
 
 Each target takes bytes and raises only where the engine is wrong.
 
-    .venv/bin/python tests/fuzz/fuzz_dimse.py [seconds]     pieces of PDUs and of command sets, damaged
+    PYTHONPATH=tests .venv/bin/python tests/fuzz/fuzz_dimse.py [seconds]     pieces of PDUs and of command sets, damaged
 
 `make test` runs the targets under Hypothesis for a moment.
 """
 
 import random
-import sys
-import time
 from collections.abc import Callable
+from typing import NamedTuple
 
+from fuzz.loop import run, seconds_asked
 from isocenter.dimse import commands
 from isocenter.dimse.inbox import Assembler
 from isocenter.dimse.pdu import (
@@ -111,8 +111,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "association_pdu": association_pdu,
     "command_set": command_set,
 }
-
-
 CHECKS = tuple(TARGETS.values())
 
 _USER = UserInformation(max_pdu=4096, window=(0, 3), roles={"1.2": Role(True, True)}, extended={"1.2": b"\1\0\1"})
@@ -133,8 +131,21 @@ _WORDS = (
 )
 
 
-def made(chance: random.Random, pieces: tuple[bytes, ...]) -> bytes:
-    """Some of the pieces, damaged in some places."""
+class Made(NamedTuple):
+    """What one run is fed with: two bytes that say how and PDUs in a row, the inside of one PDU, a command set."""
+
+    stream: bytes
+    association_pdu: bytes
+    command_set: bytes
+
+
+def made(chance: random.Random) -> Made:
+    """Whole PDUs and command sets, damaged in some places."""
+    pdus = _damaged(chance, _PIECES)
+    return Made(chance.randbytes(2) + pdus, bytes([pdus[0] - 1 & 0xFF]) + pdus[6:], _damaged(chance, _COMMANDS))
+
+
+def _damaged(chance: random.Random, pieces: tuple[bytes, ...]) -> bytes:
     data = bytearray(b"".join(chance.choice(pieces) for _ in range(chance.randint(1, 5))))
     for _ in range(chance.randrange(8)):
         at = chance.randrange(len(data) + 1)
@@ -150,23 +161,16 @@ def made(chance: random.Random, pieces: tuple[bytes, ...]) -> bytes:
     return bytes(data) or b"\0"
 
 
+def check(one: Made) -> None:
+    """Each target with its part."""
+    for name, data in one._asdict().items():
+        TARGETS[name](data)
+
+
 def main(seconds: float) -> None:
-    """Run the targets over damaged input for so long; the seed of a failure is printed."""
-    until, runs = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        number = random.randrange(1 << 48)
-        chance = random.Random(number)
-        pdus, command = made(chance, _PIECES), made(chance, _COMMANDS)
-        runs += 1
-        try:
-            stream(chance.randbytes(2) + pdus)
-            association_pdu(bytes([pdus[0] - 1 & 0xFF]) + pdus[6:])
-            command_set(command)
-        except Exception:
-            print(f"fails with seed {number}: {pdus.hex()} {command.hex()}", file=sys.stderr)
-            raise
-    print(f"{runs} inputs, none failed")
+    """Run the targets over damaged input for so long."""
+    run(seconds, made, check)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 60)
+    main(seconds_asked())

@@ -1,14 +1,13 @@
 """Fuzz target for multipart bodies: any bytes, however cut, give the same parts or the same refusal.
 
-    .venv/bin/python tests/fuzz/fuzz_multipart.py [seconds]
+    PYTHONPATH=tests .venv/bin/python tests/fuzz/fuzz_multipart.py [seconds]
 
 `make test` runs `check_*` under Hypothesis for a moment; Atheris finds them by name.
 """
 
 import random
-import sys
-import time
 
+from fuzz.loop import run, seconds_asked
 from isocenter.web import media
 from isocenter.web.multipart import MalformedMultipart, Parser, PartBegin, PartEnd
 
@@ -64,27 +63,21 @@ def check_media(data: bytes) -> None:
 CHECKS = (check_multipart, check_media)
 
 
-def made(chance: random.Random) -> bytes:
-    """A body made of what matters to the parser."""
-    return b"".join(chance.choice(WORDS) for _ in range(chance.randrange(40)))
+def made(chance: random.Random) -> tuple[bytes, int]:
+    """A body made of what matters to the parser, and where it is cut."""
+    return b"".join(chance.choice(WORDS) for _ in range(chance.randrange(40))), chance.randrange(40)
+
+
+def check(one: tuple[bytes, int]) -> None:
+    """The body as such, and its bytes as a header."""
+    check_multipart(*one)
+    check_media(one[0])
 
 
 def main(seconds: float) -> None:
-    """Run the checks over random bodies for so long; the seed of a failure is printed."""
-    until, runs = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        number = random.randrange(1 << 48)
-        chance = random.Random(number)
-        data = made(chance)
-        runs += 1
-        try:
-            check_multipart(data, chance.randrange(40))
-            check_media(data)
-        except Exception:
-            print(f"fails with seed {number}: {data!r}", file=sys.stderr)
-            raise
-    print(f"{runs} inputs, none failed")
+    """Run the checks over random bodies for so long."""
+    run(seconds, made, check)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 60)
+    main(seconds_asked())

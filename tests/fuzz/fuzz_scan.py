@@ -1,16 +1,14 @@
 """Fuzz targets for whatever reads bytes of a data set or a file header: any bytes give a result or a clean refusal.
 
-    .venv/bin/python tests/fuzz/fuzz_scan.py [seconds]     random and mutated input, the corpus being the real files
+    PYTHONPATH=tests .venv/bin/python tests/fuzz/fuzz_scan.py [seconds]     real files, mutated
 
 `make test` runs `check_*` under Hypothesis for a moment; Atheris finds them by name.
 """
 
 import random
-import sys
-import time
 from contextlib import suppress
-from pathlib import Path
 
+from fuzz.loop import run, seconds_asked
 from isocenter.dicom import dataset, uids
 from isocenter.dicom.convert import Conversion, native_syntaxes
 from isocenter.dicom.elements import Kind, walk
@@ -120,29 +118,26 @@ def _mutated(seed: bytes, chance: random.Random) -> bytes:
     return bytes(data)
 
 
+def _made(chance: random.Random, seeds: list[bytes]) -> bytes:
+    seed = chance.choice(seeds)
+    if seed[128:132] == b"DICM" and chance.random() < 0.8:
+        seed = seed[read_header(seed).offset :]
+    return _mutated(seed, chance)
+
+
+def check(data: bytes) -> None:
+    """All checks."""
+    for one in CHECKS:
+        one(data)
+
+
 def main(seconds: float) -> None:
-    """Run all checks over mutated real headers for so long; the seed of a failure is printed."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    """Run all checks over mutated real headers for so long."""
     from material import data_files
 
     seeds = [path.read_bytes()[:6000] for path in data_files()]
-    until, runs = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        number = random.randrange(1 << 48)
-        chance = random.Random(number)
-        seed = chance.choice(seeds)
-        if seed[128:132] == b"DICM" and chance.random() < 0.8:
-            seed = seed[read_header(seed).offset :]
-        data = _mutated(seed, chance)
-        runs += 1
-        for check in CHECKS:
-            try:
-                check(data)
-            except Exception:
-                print(f"{check.__name__} fails with seed {number}: {data.hex()}", file=sys.stderr)
-                raise
-    print(f"{runs} inputs, {len(CHECKS)} checks each, none failed")
+    run(seconds, lambda chance: _made(chance, seeds), check)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 60)
+    main(seconds_asked())

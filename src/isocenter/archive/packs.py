@@ -10,7 +10,7 @@ its way where a client knows us by another.
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
@@ -89,7 +89,7 @@ class Packs:
         *,
         workers: int = 2,
         cache: int = 48 << 20,
-        character_set: str = "ISO_IR 192",
+        character_set: Callable[[], str] = lambda: "ISO_IR 192",
         quiet: int = QUIET,
     ) -> None:
         self._database, self._store = database, store

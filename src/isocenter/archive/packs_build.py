@@ -1,7 +1,7 @@
 """Making the DICOM JSON of a series from its objects: headers are read here, written as JSON by the workers."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ def _first_frame(table: Any) -> int:
 class Builder:
     """Makes blocks. One for a process; `close` it."""
 
-    def __init__(self, database: Database, store: Store, workers: Workers, character_set: str = "") -> None:
+    def __init__(self, database: Database, store: Store, workers: Workers, character_set: Callable[[], str]) -> None:
         self._database, self._store, self._workers = database, store, workers
         self._character_set = character_set
         self._threads = ThreadPoolExecutor(max(workers.limit, 1), thread_name_prefix="packs")
@@ -150,7 +150,7 @@ class Builder:
             log.error("packs.object_unreadable", key=place.store_key)
             data, wanted = b"", place.size
         uri = base + quote(place.sop_uid, safe="") + "/bulkdata"
-        return Header(data, place.syntax, wanted >= place.size, uri, self._character_set)
+        return Header(data, place.syntax, wanted >= place.size, uri, self._character_set())
 
 
 def _identity(place: Place, one: Series) -> bytes:

@@ -41,7 +41,7 @@ def rebuild(file: Path | None, data: Path | None, url: str | None, *, as_json: b
         database.migrate(settings.database_url)
         index = database.open(settings.database_url, pool_size=2)
         with closing(index), bar("rebuilding") as advance:
-            assume = startup.assumptions(settings)
+            assume = startup.assumptions(settings, index)
             report = rebuilding.rebuild(store, index, compare=likeness, assume=assume, progress=advance)
         startup.note_stop(settings, store)
     facts = {"objects": dict(report.verdicts), "set_aside": len(report.set_aside), "journal": report.journal}

@@ -1,12 +1,12 @@
 """`isocenter ae` and `isocenter peer`: the AEs and peers that are stored, beside those of the settings.
 
-They work on the index's database alone, so with a running server and with a stopped one. A running server sees a
-change by itself.
+They work on the index's database and the store's journal, so with a running server and with a stopped one. A running
+server sees a change by itself.
 """
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from isocenter.errors import ConfigurationError, Reason, Retriable
 from isocenter.registry.changing import Changed, Registry
 from isocenter.registry.roster import Note, Roster, Row, merged, named
 from isocenter.registry.stored import read
+from isocenter.server.startup import open_store
 
 
 class Name(NamedTuple):
@@ -128,8 +129,8 @@ class _Work(NamedTuple):
 
     def done(self, what: str, place: Place, *, as_json: bool) -> Exit:
         settings = loaded(place.file, place.data, database=place.url).settings
-        with opened(settings) as index:
-            row, version = self.make(Registry(index, settings))
+        with opened(settings) as index, closing(open_store(settings)) as store:
+            row, version = self.make(Registry(index, store, settings))
         if as_json:
             facts = {"change": what, "kind": row.kind, "title": row.title, "host": row.host}
             typer.echo(json.dumps({**facts, "settings": row.values, "version": version}))

@@ -151,7 +151,7 @@ _HTTP: Final = MappingProxyType(
         Reason.SOP_CLASS_MISMATCH: 409,
         Reason.SOP_INSTANCE_MISMATCH: 409,
         Reason.SOP_CLASS_NOT_SUPPORTED: 409,
-        Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: 409,
+        Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: 406,
         Reason.IDENTIFIER_MISMATCH: 400,
         Reason.DUPLICATE_SOP_INSTANCE: 409,
         Reason.TOO_MANY_MATCHES: 413,

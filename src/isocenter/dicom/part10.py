@@ -6,7 +6,10 @@ that the field calls a DICOM file, down to a bare data set.
 
 import json
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
+
+import msgspec
 
 from isocenter.dicom.dataset import DataSet, Element, encode_element, string_of
 from isocenter.dicom.headers import (
@@ -98,19 +101,26 @@ def file_header(
     private: bytes | None = None,
 ) -> bytes:
     """Preamble and file meta information; the data set follows. `private` goes into (0002,0102)."""
-    meta = [
-        _VERSION,
-        _text(SOP_CLASS, b"UI", sop_class),
-        _text(SOP_INSTANCE, b"UI", sop_instance),
-        _text(TRANSFER_SYNTAX, b"UI", syntax),
-        _IMPLEMENTATION,
-    ]
-    titles = ((SOURCE_AET, source_aet), (SENDING_AET, sending_aet), (RECEIVING_AET, receiving_aet))
-    meta += [_text(tag, b"AE", title) for tag, title in titles if title]
+    group = _classed(sop_class) + _text(SOP_INSTANCE, b"UI", sop_instance)
+    group += _conveyed(syntax, source_aet, sending_aet, receiving_aet)
     if private is not None:
-        meta += [_CREATOR, encode_element(PRIVATE_INFORMATION, "OB", private, EXPLICIT_LE)]
-    group = b"".join(meta)
+        private += b"\0" * (len(private) % 2)
+        group += _CREATOR + _LONG(2, PRIVATE_INFORMATION & 0xFFFF, b"OB", 0, len(private)) + private
     return _LEAD + len(group).to_bytes(4, "little") + group
+
+
+@lru_cache(maxsize=256)
+def _classed(sop_class: str) -> bytes:
+    """The elements before the SOP Instance UID: the same for all objects of a series."""
+    return _VERSION + _text(SOP_CLASS, b"UI", sop_class)
+
+
+@lru_cache(maxsize=256)
+def _conveyed(syntax: str, source_aet: str, sending_aet: str, receiving_aet: str) -> bytes:
+    """The elements after it: the same for all objects of an association in one syntax."""
+    titles = ((SOURCE_AET, source_aet), (SENDING_AET, sending_aet), (RECEIVING_AET, receiving_aet))
+    named = b"".join([_text(tag, b"AE", title) for tag, title in titles if title])
+    return _text(TRANSFER_SYNTAX, b"UI", syntax) + _IMPLEMENTATION + named
 
 
 def _text(tag: int, vr: bytes, value: str) -> bytes:
@@ -121,12 +131,14 @@ def _text(tag: int, vr: bytes, value: str) -> bytes:
     return _SHORT(2, tag & 0xFFFF, vr, len(encoded)) + encoded
 
 
+_LONG: Final = struct.Struct("<HH2sHI").pack
 _SHORT: Final = struct.Struct("<HH2sH").pack
 _LEAD: Final = PREAMBLE + MAGIC + _SHORT(2, GROUP_LENGTH & 0xFFFF, b"UL", 4)
 _VERSION: Final = encode_element(VERSION, "OB", b"\0\1", EXPLICIT_LE)
 _IMPLEMENTATION: Final = _text(IMPLEMENTATION_CLASS, b"UI", IMPLEMENTATION_CLASS_UID) + _text(
     IMPLEMENTATION_VERSION, b"SH", IMPLEMENTATION_VERSION_NAME
 )
+_FACTS: Final = msgspec.json.Encoder()
 _CREATOR: Final = _text(PRIVATE_INFORMATION_CREATOR, b"UI", PRIVATE_CREATOR)
 
 
@@ -147,7 +159,7 @@ def stored_header(sop_class: str, sop_instance: str, syntax: str, receipt: Recei
     }
     if receipt.policy:
         facts["policy"] = receipt.policy
-    private = json.dumps(facts, separators=(",", ":")).encode("ascii")
+    private = _FACTS.encode(facts)
     return file_header(
         sop_class,
         sop_instance,

@@ -7,7 +7,7 @@ syntax.
 """
 
 from isocenter.dimse import commands
-from isocenter.dimse.acceptor import Acceptor, Counter, LocalCounter
+from isocenter.dimse.acceptor import Acceptor, Counter, LocalCounter, Sharing
 from isocenter.dimse.association import Association
 from isocenter.dimse.client import ClientAssociation, Progress, Receive, connect
 from isocenter.dimse.commands import Command, response
@@ -68,6 +68,7 @@ __all__ = [
     "Service",
     "ServiceMap",
     "Settings",
+    "Sharing",
     "Sink",
     "Slabs",
     "Source",

@@ -44,6 +44,16 @@ class Counter(Protocol):
         """Count it out."""
 
 
+class Sharing(Protocol):
+    """How processes that accept on the same sockets share the connections."""
+
+    def holds(self, connections: int) -> None:
+        """This process has so many now."""
+
+    def precedence(self) -> float:
+        """Seconds in which other processes may take the next connection before this one does."""
+
+
 class LocalCounter:
     """At most `limit` associations in this process; 0: any number."""
 
@@ -75,11 +85,12 @@ class Acceptor:
         settings: Settings = DEFAULTS,
         *,
         counter: Counter | None = None,
+        sharing: Sharing | None = None,
         ssl_context: ssl.SSLContext | None = None,
         slabs: Slabs | None = None,
     ) -> None:
         self._policy, self._services, self._settings = policy, services, settings
-        self._counter = counter or LocalCounter()
+        self._counter, self._sharing = counter or LocalCounter(), sharing
         self._ssl, self._slabs = ssl_context, slabs or Slabs()
         self._wakers: set[socket.socket] = set()
         self._changed = threading.Condition()
@@ -109,6 +120,8 @@ class Acceptor:
 
     def _accept(self, listener: socket.socket) -> bool:
         """Take one connection; False where the listener is of no more use."""
+        if self._sharing is not None and (pause := self._sharing.precedence()):
+            time.sleep(pause)
         try:
             sock, address = listener.accept()
         except OSError as error:
@@ -126,6 +139,7 @@ class Acceptor:
             full = len(self._connections) >= self._settings.max_connections
             if not full:
                 self._connections[id(connection)] = connection
+                self._tell()
         if full:
             log.warning("connection.refused", address=address, connections=self._settings.max_connections)
             sock.close()
@@ -143,7 +157,12 @@ class Acceptor:
     def _gone(self, connection: "_Connection") -> None:
         with self._changed:
             self._connections.pop(id(connection), None)
+            self._tell()
             self._changed.notify_all()
+
+    def _tell(self) -> None:
+        if self._sharing is not None:
+            self._sharing.holds(len(self._connections))
 
     def _wake(self) -> None:
         self._accepting = False

@@ -21,6 +21,7 @@ from isocenter.index import journal, tables
 from isocenter.index.adoption import Adoption, Assume, Assumed, Compare, Report, adopt, assume_nothing, different
 from isocenter.index.records import ExceptionNote
 from isocenter.index.writer import LocalWriter
+from isocenter.registry import recorded
 from isocenter.store.api import Exceptional, Record, Store
 
 __all__ = ["Assume", "Assumed", "Compare", "Progress", "Report", "adopt", "catch_up", "rebuild", "unknown"]
@@ -46,15 +47,17 @@ def rebuild(
 ) -> Report:
     """Make the index anew from the store and its journal alone, so that its answers are the same as before.
 
-    No server may run. Peers, AEs, jobs and the audit trail stay; readers of the change feed do not see the arrivals
-    again. Raises ConfigurationError, and leaves everything as it is, if the index belongs to another archive.
+    No server may run. Jobs and the audit trail stay, AEs and peers become what the journal says where that is newer;
+    readers of the change feed do not see the arrivals again. Raises ConfigurationError, and leaves everything as it is,
+    if the index belongs to another archive.
     """
     _refuse_foreign(store, database)
     _clear(database)
     facts.claim(database, store.archive_id)
+    records = _records(store, database)
     with closing(LocalWriter(database)) as writer:
         adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
-        _replay(store, adoption, store.keys(), progress=progress)
+        _replay(store, adoption, store.keys(), records, progress=progress)
         _note_exceptions(store, database, adoption)
     _forget_changes(database)
     return adoption.report
@@ -78,9 +81,10 @@ def catch_up(
         with database.reading() as connection:
             return journal.is_undone(connection, record)
 
+    records = _records(store, database)
     with closing(LocalWriter(database)) as writer:
         adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
-        _replay(store, adoption, filter(store.exists, unknown(database, store.names())), needed=needed)
+        _replay(store, adoption, filter(store.exists, unknown(database, store.names())), records, needed=needed)
         _note_exceptions(store, database, adoption)
     return adoption.report
 
@@ -105,17 +109,25 @@ def _unknown(database: Database, page: list[str]) -> list[str]:
     return [key for key in page if key not in known]
 
 
+def _records(store: Store, database: Database) -> deque[Record]:
+    """The journal's records of objects by their time. Those of AEs and peers are applied at once, since what is
+    assumed of a sender's objects may depend on them."""
+    found = list(store.journal())
+    recorded.replay(database, found)
+    return deque(sorted((one for one in found if one.get("kind") != recorded.KIND), key=journal.time_of))
+
+
 def _replay(
     store: Store,
     adoption: Adoption,
     keys: Iterable[str],
+    records: deque[Record],
     *,
     needed: _Needed = lambda _record: True,
     progress: Progress = lambda _done, _all: None,
 ) -> None:
-    """File the objects `keys` and apply the `needed` records of the journal, all in the order of their time."""
+    """File the objects `keys` and apply the `needed` of the journal's `records`, all in the order of their time."""
     order = sorted(_received(store, keys))
-    records = deque(sorted(store.journal(), key=journal.time_of))
     for done, (received_at, key) in enumerate(order):
         while records and journal.time_of(records[0]) < received_at:
             _apply(adoption, records.popleft(), needed)
@@ -206,7 +218,7 @@ def _clear(database: Database) -> None:
 def _forget_changes(database: Database) -> None:
     """Consumers go on behind what the rebuild wrote."""
     with database.writing() as connection:
-        newest = connection.execute(select(func.max(change.c.sequence))).scalar()
+        newest = connection.execute(select(func.max(change.c.sequence))).scalar() or 0
         connection.execute(delete(change).where(change.c.sequence < newest))
     with database.reading() as connection:
         end = changes.end(connection)

@@ -77,9 +77,17 @@ class SharedWriter:
             except BlockingIOError:
                 return
             try:
-                self._local = LocalWriter(self._database, intake=Server(self._path))
+                self._local = self._owning()
             except Exception as fault:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
                 log.error("index.not_owned", exc_info=True, fault=type(fault).__name__)
                 return
         log.info("index.owned", pid=os.getpid())
+
+    def _owning(self) -> LocalWriter:
+        intake = Server(self._path)
+        try:
+            return LocalWriter(self._database, intake=intake)
+        except BaseException:
+            intake.close()  # or others would wait at a socket that nobody reads
+            raise

@@ -1,5 +1,7 @@
 """Changes of the stored AEs and peers, each one transaction that raises their version by one.
 
+Before it is committed a change is in the store's journal (`recorded`), so that it outlives the index.
+
 What is stored is checked as the file is. What the settings name is not changed here: it would come back with the next
 start, or hide what is stored.
 """
@@ -15,8 +17,9 @@ from sqlalchemy import Connection
 from isocenter.config import Entry, HostedAE, Kind, Peer, Settings, assigned, entry, unassigned
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError
-from isocenter.registry import stored
+from isocenter.registry import recorded, stored
 from isocenter.registry.roster import Row, named, titles_of
+from isocenter.store.api import Store
 
 
 class Changed(NamedTuple):
@@ -26,57 +29,77 @@ class Changed(NamedTuple):
     version: int
 
 
-class Registry:
-    """The stored AEs and peers of an installation, to be changed. `clock` gives seconds since 1970."""
+class _Change(NamedTuple):
+    """A transaction under way, the version that it makes, and its time in microseconds UTC."""
 
-    def __init__(self, database: Database, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        self._database, self._clock = database, clock
+    connection: Connection
+    version: int
+    at: int
+
+
+class Registry:
+    """The stored AEs and peers of an installation, to be changed. `clock` gives seconds since 1970.
+
+    What changes them raises Retriable, and changes nothing, where the journal can't be written.
+    """
+
+    def __init__(
+        self, database: Database, store: Store, settings: Settings, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database, self._store, self._clock = database, store, clock
         self._own = titles_of(settings)
 
     def add(self, kind: Kind, title: str, host: str, words: Sequence[str]) -> Changed:
         """A new row, of words such as `port=104`. ConfigurationError where there is one of this title (and host)."""
         values: dict[str, Any] = {"title": title, **({"host": host} if host else {})}
-        with self._transaction() as (connection, version, at):
+        with self._transaction() as change:
             found, told = self._checked(kind, assigned(kind, values, words))
             self._refuse_settings(kind, found.title)
-            row = _row(kind, found, told, at)
-            _refuse_twice(connection, row)
-            stored.write(connection, found, told, at, over=None)
-        return Changed(row, version)
+            row = _row(kind, found, told, change.at)
+            _refuse_twice(change.connection, row)
+            self._write(change, row, found, told, over=None)
+        return Changed(row, change.version)
 
     def set(self, kind: Kind, title: str, host: str | None, words: Sequence[str], unset: Sequence[str]) -> Changed:
         """Other values for some keys of a row, and the defaults for those of `unset`. The row's title stays.
 
         A row of the AE that is hosted by default comes into being where it isn't there yet.
         """
-        with self._transaction() as (connection, version, at):
+        with self._transaction() as change:
             self._refuse_settings(kind, title)
-            before = _the_row(connection, kind, title, host, default=kind == "ae" and title == HostedAE().title)
+            default = kind == "ae" and title == HostedAE().title
+            before = _the_row(change.connection, kind, title, host, default=default)
             values = unassigned(kind, before.values or {}, unset)
             found, told = self._checked(kind, assigned(kind, {**values, "title": title}, words))
             if found.title != title:
                 raise ConfigurationError("title: it stays; add another one and remove this one")
-            row = _row(kind, found, told, at)
+            row = _row(kind, found, told, change.at)
             known = before.changed_at >= 0
             if not known or row.host != before.host:
-                _refuse_twice(connection, row)
-            stored.write(connection, found, told, at, over=before if known else None)
-        return Changed(row, version)
+                _refuse_twice(change.connection, row)
+            self._write(change, row, found, told, over=before if known else None)
+        return Changed(row, change.version)
 
     def remove(self, kind: Kind, title: str, host: str | None) -> Changed:
         """Delete a row, also one that is passed over or can't be read."""
-        with self._transaction() as (connection, version, _):
-            if not any(row.kind == kind and row.title == title for row in stored.read(connection).rows):
+        with self._transaction() as change:
+            if not any(row.kind == kind and row.title == title for row in stored.read(change.connection).rows):
                 self._refuse_settings(kind, title)
-            row = _the_row(connection, kind, title, host)
-            stored.erase(connection, row)
-        return Changed(row, version)
+            row = _the_row(change.connection, kind, title, host)
+            stored.erase(change.connection, row)
+            self._store.append_journal(recorded.record(change.version, change.at, row, None))
+        return Changed(row, change.version)
 
     @contextmanager
-    def _transaction(self) -> Iterator[tuple[Connection, int, int]]:
+    def _transaction(self) -> Iterator[_Change]:
         at = int(self._clock() * 1_000_000)
         with self._database.writing() as connection:
-            yield connection, stored.advance(connection, at), at
+            yield _Change(connection, stored.advance(connection, at), at)
+
+    def _write(self, change: _Change, row: Row, found: Entry, told: dict[str, Any], *, over: Row | None) -> None:
+        columns = stored.columns(found, told, change.at)
+        stored.write(change.connection, row.kind, columns, over=over)
+        self._store.append_journal(recorded.record(change.version, change.at, row, columns, over=over))
 
     def _checked(self, kind: Kind, values: dict[str, Any]) -> tuple[Entry, dict[str, Any]]:
         """The struct, and what was said of it in the types of its fields."""

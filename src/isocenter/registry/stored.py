@@ -1,13 +1,17 @@
 """The rows of the stored AEs and peers, read and written as plain values. What they mean is `roster`'s."""
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
-from isocenter.config import Entry, Peer
+from isocenter.config import Entry, Kind, Peer
 from isocenter.registry.roster import Row, Stored
 from isocenter.registry.tables import ae, peer, registry
+
+Columns: TypeAlias = dict[str, Any]
+"""A row by the names of its columns, without its id."""
+_TABLES: dict[Kind, Table] = {"ae": ae, "peer": peer}
 
 
 def version(connection: Connection) -> int:
@@ -40,27 +44,51 @@ def advance(connection: Connection, at: int) -> int:
     return version(connection)
 
 
-def write(connection: Connection, entry: Entry, values: dict[str, Any], at: int, *, over: Row | None) -> None:
-    """Add a row, or put it in the place of `over`."""
+def set_version(connection: Connection, number: int, at: int) -> None:
+    """Set the version, where it is not the next one."""
+    connection.execute(update(registry).values(version=number, changed_at=at))
+
+
+def columns(entry: Entry, values: dict[str, Any], at: int) -> Columns:
+    """The row of an AE or peer of which `values` were said, but for its id."""
     text = json.dumps(values, ensure_ascii=False)
-    fields: dict[str, Any] = {"title": entry.title, "settings": text, "changed_at": at}
     if isinstance(entry, Peer):
-        fields |= {"host": entry.host, "port": entry.port}
-    else:
-        fields["role"] = entry.role
-    table = peer if isinstance(entry, Peer) else ae
+        return {"title": entry.title, "host": entry.host, "port": entry.port, "settings": text, "changed_at": at}
+    return {"title": entry.title, "role": entry.role, "settings": text, "changed_at": at}
+
+
+def write(connection: Connection, kind: Kind, fields: Columns, *, over: Row | None) -> None:
+    """Add a row, or put it in the place of `over`."""
+    table = _TABLES[kind]
     if over is None:
         connection.execute(insert(table).values(**fields))
     else:
-        connection.execute(update(table).where(*_at(table, over)).values(**fields))
+        connection.execute(update(table).where(*_at(table, over.title, over.host)).values(**fields))
+
+
+def put(connection: Connection, kind: Kind, place: tuple[str, str], fields: Columns | None) -> None:
+    """Put a row in the place (title, host) of another, which need not be there; None: there is to be none.
+
+    Columns that this program does not have are left out.
+    """
+    table = _TABLES[kind]
+    if fields is None:
+        connection.execute(delete(table).where(*_at(table, *place)))
+        return
+    known = {name: value for name, value in fields.items() if name in table.c and name != "id"}
+    to = (str(fields.get("title", "")), str(fields.get("host", "")))
+    if to != place:
+        connection.execute(delete(table).where(*_at(table, *to)))
+    if not connection.execute(update(table).where(*_at(table, *place)).values(**known)).rowcount:
+        connection.execute(insert(table).values(**known))
 
 
 def erase(connection: Connection, row: Row) -> None:
     """Delete a row."""
-    table = peer if row.kind == "peer" else ae
-    connection.execute(delete(table).where(*_at(table, row)))
+    table = _TABLES[row.kind]
+    connection.execute(delete(table).where(*_at(table, row.title, row.host)))
 
 
-def _at(table: Table, row: Row) -> list[Any]:
-    named = [table.c.title == row.title]
-    return [*named, table.c.host == row.host] if row.kind == "peer" else named
+def _at(table: Table, title: str, host: str) -> list[Any]:
+    named = [table.c.title == title]
+    return [*named, table.c.host == host] if table is peer else named

@@ -38,6 +38,11 @@ class Archive:
     ingest: Ingest
     _stack: ExitStack
 
+    @property
+    def owns_index(self) -> bool:
+        """Whether this process files without asking another."""
+        return not isinstance(self.writer, SharedWriter) or self.writer.owner
+
     def close(self) -> None:
         """Finish what was submitted and close everything, the writer first."""
         self._stack.close()
@@ -71,7 +76,8 @@ def _inherit(archive: Archive, worker: Worker) -> None:
     for pid in worker.predecessors:
         try:
             left = archive.store.recover(owner=pid).recovered
-            rebuild.adopt(archive.store, archive.writer, left, compare=likeness, assume=assumptions(worker.settings))
+            assume = assumptions(worker.settings, archive.database)
+            rebuild.adopt(archive.store, archive.writer, left, compare=likeness, assume=assume)
             archive.store.settle(left)
         except (IsocenterError, OSError):
             log.error("inheritance.failed", exc_info=True, pid=pid)

@@ -12,8 +12,8 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
-_HEADER = 6  # words before a slot's associations: state, pid, kind, restarts, started at, associations
-_STATE, _PID, _KIND, _RESTARTS, _STARTED, _COUNT = range(_HEADER)
+_HEADER = 7  # words before a slot's associations
+_STATE, _PID, _KIND, _RESTARTS, _STARTED, _COUNT, _CONNECTIONS = range(_HEADER)
 _ADDRESS = (1 << 40) - 1
 
 
@@ -49,6 +49,7 @@ class Entry:
     kind: Kind
     restarts: int
     associations: int
+    connections: int = 0
 
 
 class Board:
@@ -65,9 +66,9 @@ class Board:
         found = []
         for slot in range(self.slots):
             at = slot * self._stride
-            state, pid, kind, restarts, _, count = self._words[at : at + _HEADER]
+            state, pid, kind, restarts, _, count, connections = self._words[at : at + _HEADER]
             if state != State.ABSENT:
-                found.append(Entry(slot, State(state), pid, Kind(kind), restarts, count))
+                found.append(Entry(slot, State(state), pid, Kind(kind), restarts, count, connections))
         return found
 
     def free_slot(self) -> int | None:
@@ -92,6 +93,10 @@ class Board:
     def state(self, slot: int) -> State:
         """The state of a slot."""
         return State(self._words[slot * self._stride + _STATE])
+
+    def connected(self, slot: int, connections: int) -> None:
+        """Note how many connections the worker of a slot holds."""
+        self._words[slot * self._stride + _CONNECTIONS] = connections
 
     def clear(self, slot: int) -> None:
         """Forget a dead worker and its associations. The supervisor's part."""

@@ -56,7 +56,7 @@ def _supervise(
 ) -> int:
     if prepared["adopted"]:
         log.warning("index.adopted", objects=prepared["adopted"])
-    sys.stdout.write(banner(settings, listeners, prepared["token"]))
+    sys.stdout.write(banner(startup.with_registry(settings, prepared), listeners, prepared["token"]))
     sys.stdout.flush()
     plan = Plan(
         roles=ROLES,

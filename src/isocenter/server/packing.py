@@ -11,6 +11,7 @@ from isocenter.config import Settings
 from isocenter.errors import IsocenterError
 from isocenter.index.tables import series
 from isocenter.jobs import Again, Running
+from isocenter.registry.watching import Watch
 from isocenter.server.archive import Archive
 
 log = telemetry.logger("server.packing")
@@ -36,7 +37,14 @@ class Packer:
 
     def __init__(self, archive: Archive, settings: Settings, clock: Callable[[], int] = now) -> None:
         self._database = archive.database
-        self._packs = Packs(archive.database, archive.store, workers=1, cache=0)
+        watch = Watch(settings, archive.database)
+        self._packs = Packs(
+            archive.database,
+            archive.store,
+            workers=1,
+            cache=0,
+            character_set=lambda: watch.now().settings.aes[0].character_set,
+        )
         self._root = f"{settings.http.public_root.rstrip('/') or 'http://localhost'}/dicom-web"
         self._clock = clock
         self._position = (clock() - 3_600_000_000, 0)

@@ -12,7 +12,7 @@ from isocenter import __version__
 from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.index.tables import patient, series, study
-from isocenter.registry.watching import Watch
+from isocenter.registry.roster import Directory
 from isocenter.server.banner import root
 from isocenter.server.ports import Listeners
 
@@ -44,13 +44,12 @@ async def style(request: Request) -> Response:
     return PlainTextResponse(_STYLE, media_type="text/css")
 
 
-def start_page(settings: Settings, listeners: Listeners, database: Database) -> Endpoint:
+def start_page(directory: Directory, listeners: Listeners, database: Database) -> Endpoint:
     """The page at `/`."""
-    watch = Watch(settings, database)
 
     async def endpoint(request: Request) -> Response:
         counts = await run_in_threadpool(_counts, database)
-        roster = await run_in_threadpool(watch.now)
+        roster = await run_in_threadpool(directory.now)
         return HTMLResponse(page(roster.settings, listeners, counts), headers=_HEADERS)
 
     return endpoint

@@ -10,19 +10,25 @@ import tempfile
 import uuid
 from collections.abc import Iterable
 from contextlib import closing
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy.exc import DatabaseError
 
 from isocenter import telemetry
 from isocenter.archive.likeness import likeness
-from isocenter.config import Settings
+from isocenter.config import HostedAE, Peer, Settings
 from isocenter.database import Database, facts
 from isocenter.dicom.part10 import Receipt
 from isocenter.errors import ConfigurationError, Refused
 from isocenter.index import rebuild
 from isocenter.index.writer import LocalWriter
+from isocenter.registry import stored
+from isocenter.registry.roster import merged
 from isocenter.server import integrity, tokens
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
@@ -82,7 +88,8 @@ def _empty(folder: Path) -> None:
 
 
 def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
-    """Bring store and index to a state that workers can serve. Gives the token if it is new, and what was adopted.
+    """Bring store and index to a state that workers can serve. Gives the token if it is new, what was adopted, and the
+    AEs and peers that hold (`with_registry`).
 
     The caller holds the store.
     """
@@ -97,9 +104,29 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
             fresh = not facts.read(connection, "archive_id")
         facts.claim(index, store.archive_id)
         adopted = _reconcile(settings, store, index, fresh=fresh)
+        held = _merged(settings, index)
     finally:
         index.close()
-    return {"token": None if settings.http.token else tokens.make(settings.data), "adopted": adopted}
+    return {
+        "token": None if settings.http.token else tokens.make(settings.data),
+        "adopted": adopted,
+        "aes": msgspec.to_builtins(held.aes),
+        "peers": msgspec.to_builtins(held.peers),
+    }
+
+
+def with_registry(settings: Settings, prepared: dict[str, Any]) -> Settings:
+    """The settings, with the AEs and peers among them that are stored, as `prepare` found them."""
+    return replace(
+        settings,
+        aes=msgspec.convert(prepared["aes"], tuple[HostedAE, ...]),
+        peers=msgspec.convert(prepared["peers"], tuple[Peer, ...]),
+    )
+
+
+def _merged(settings: Settings, index: Database) -> Settings:
+    with index.reading(snapshot=True) as connection:
+        return merged(settings, stored.read(connection)).settings
 
 
 def _is_usable(settings: Settings, store: Store) -> bool:
@@ -136,17 +163,17 @@ def _reconcile(settings: Settings, store: FilesystemStore, index: Database, *, f
 
 def _rebuild(settings: Settings, store: FilesystemStore, index: Database) -> int:
     """A new index over a store that holds something already: its journal counts as much as its objects."""
-    if next(iter(store.keys()), None) is None:
+    if next(chain(store.keys(), store.journal()), None) is None:
         return 0
     log.warning("index.lost")
-    report = rebuild.rebuild(store, index, compare=likeness, assume=assumptions(settings))
+    report = rebuild.rebuild(store, index, compare=likeness, assume=assumptions(settings, index))
     return report.verdicts.total()
 
 
 def _catch_up(settings: Settings, store: FilesystemStore, index: Database) -> int:
     """The index may be older than the store."""
     log.warning("index.compared", reason="no clean stop of this index and this store")
-    report = rebuild.catch_up(store, index, compare=likeness, assume=assumptions(settings))
+    report = rebuild.catch_up(store, index, compare=likeness, assume=assumptions(settings, index))
     if report.journal:
         log.warning("journal.applied", records=report.journal)
     return report.verdicts.total()
@@ -154,16 +181,21 @@ def _catch_up(settings: Settings, store: FilesystemStore, index: Database) -> in
 
 def _adopt(settings: Settings, store: FilesystemStore, index: Database, keys: Iterable[str]) -> int:
     with closing(LocalWriter(index)) as writer:
-        report = rebuild.adopt(store, writer, keys, compare=likeness, assume=assumptions(settings))
+        report = rebuild.adopt(store, writer, keys, compare=likeness, assume=assumptions(settings, index))
     return report.verdicts.total()
 
 
-def assumptions(settings: Settings) -> rebuild.Assume:
-    """What is configured for the sender of an object that is adopted."""
+def assumptions(settings: Settings, index: Database) -> rebuild.Assume:
+    """What is configured for the sender of an object that is adopted, in the settings or in `index`.
+
+    That is looked up with the first object: what makes the index anew brings back its AEs and peers before.
+    """
+
+    configured = cache(lambda: _merged(settings, index))
 
     def assume(receipt: Receipt) -> rebuild.Assumed:
-        titled = settings.peers_titled(receipt.sending_aet)
-        ae = settings.ae(receipt.receiving_aet) or settings.aes[0]
+        titled = configured().peers_titled(receipt.sending_aet)
+        ae = configured().ae(receipt.receiving_aet) or configured().aes[0]
         if not titled:
             return rebuild.Assumed("", ae.character_set)
         here = [peer for peer in titled if receipt.address in (peer.host, *peer.addresses)]

@@ -11,7 +11,9 @@ from starlette.routing import Route
 from isocenter import telemetry
 from isocenter.archive.deletion import Deletions
 from isocenter.archive.packs import Packs
-from isocenter.config import Settings
+from isocenter.config import HostedAE, Settings
+from isocenter.registry.roster import Directory
+from isocenter.registry.watching import Watch
 from isocenter.server import health, metrics
 from isocenter.server.archive import Archive, open_archive
 from isocenter.server.auth import App, Receive, Scope, Send, TokenAuth
@@ -36,9 +38,10 @@ def run(worker: Worker) -> None:
     worker.listeners.dicom.close()
     metrics.publish(worker.folder, worker.slot, worker.name)
     archive = open_archive(worker, pool_size=_pool_size(worker.settings))
-    context = web_context(archive, worker.settings)
+    watch = Watch(worker.settings, archive.database)
+    context = web_context(archive, worker.settings, watch)
     config = uvicorn.Config(
-        application(worker, archive, context),
+        application(worker, archive, context, watch),
         lifespan="off",
         loop="uvloop",
         http="httptools",
@@ -76,30 +79,32 @@ class _Server(uvicorn.Server):
             self._worker.ready()
 
 
-def web_context(archive: Archive, settings: Settings) -> WebContext:
+def web_context(archive: Archive, settings: Settings, directory: Directory) -> WebContext:
     """DICOMweb over the archive, filed under the first hosted AE."""
-    ae, http = settings.aes[0], settings.http
+    http = settings.http
+
+    def ae() -> HostedAE:
+        return directory.now().settings.aes[0]
+
     web_settings = WebSettings(
         public_root=http.public_root,
         allow_delete=http.allow_delete,
         max_body=http.max_body,
         limit=http.limit,
-        called=ae.title,
-        character_set=ae.character_set,
     )
-    packs = Packs(archive.database, archive.store, character_set=ae.character_set)
+    packs = Packs(archive.database, archive.store, character_set=lambda: ae().character_set)
     deletions = Deletions(archive.database, archive.store, archive.writer)
     lanes = Lanes(http.lanes.query, http.lanes.ingest, http.lanes.retrieve, http.lanes.waiting)
-    return WebContext(archive.database, archive.store, archive.ingest, packs, web_settings, lanes, deletions)
+    return WebContext(archive.database, archive.store, archive.ingest, packs, web_settings, lanes, deletions, ae)
 
 
-def application(worker: Worker, archive: Archive, context: WebContext) -> App:
+def application(worker: Worker, archive: Archive, context: WebContext, directory: Directory) -> App:
     """Everything on the HTTP port, behind the token unless HTTP is open."""
     settings = worker.settings
     ready = health.ready(worker, counts(settings), archive.database, archive.store, settings.free_space_floor)
     pages = Starlette(
         routes=[
-            Route("/", start_page(settings, worker.listeners, archive.database)),
+            Route("/", start_page(directory, worker.listeners, archive.database)),
             Route("/start.css", style),
             Route("/health/live", health.live),
             Route("/health/ready", ready),

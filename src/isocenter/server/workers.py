@@ -13,6 +13,7 @@ from isocenter.server.board import Kind, State
 from isocenter.server.policy import ArchivePolicy, Places, network_settings
 from isocenter.server.process import Termination, guarded
 from isocenter.server.services import service_map
+from isocenter.server.sharing import Shares
 from isocenter.server.supervisor import Role, Worker
 
 _POOL_DICOM = 8
@@ -38,6 +39,7 @@ def dicom(worker: Worker) -> None:
         service_map(archive, policy, settings),
         network_settings(settings),
         counter=Places(settings, worker.board, worker.slot, policy.directory),
+        sharing=Shares(worker.board, worker.slot, lambda: archive.owns_index),
     )
     listener = worker.listeners.dicom
     threading.Thread(target=guarded(lambda: acceptor.serve(listener)), name="accept", daemon=True).start()

@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from isocenter.archive.ingest import Ingest
 from isocenter.archive.retrieve import Access
+from isocenter.config import HostedAE
 from isocenter.database import Database
 from isocenter.store.api import Store
 from isocenter.web.lanes import Lanes
@@ -24,7 +25,7 @@ def everything(scope: Scope) -> Access:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """What an installation decides about DICOMweb (`config.settings.Http`, and the AE behind it)."""
+    """What an installation decides about DICOMweb (`config.settings.Http`)."""
 
     public_root: str = ""
     """How clients see this server; empty: as their request says."""
@@ -37,10 +38,6 @@ class WebSettings:
     """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
     empty_status: int = 200
     """Of a search without a match: 200 with an empty list (I-QIDO-12), or 204."""
-    called: str = ""
-    """AE title that objects received over HTTP are filed under."""
-    character_set: str = "ISO_IR 192"
-    """Assumed for objects with more than ASCII and no Specific Character Set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +51,8 @@ class WebContext:
     settings: WebSettings = field(default_factory=WebSettings)
     lanes: Lanes = field(default_factory=Lanes)
     deletions: "Deletions | None" = None
+    ae: Callable[[], HostedAE] = HostedAE
+    """The AE behind DICOMweb as it is now: objects received over HTTP are filed under its title. It may look into the
+    database, so that it is asked in a thread."""
     access: Callable[[Scope], Access] = everything
     """Which access groups the asker of a request may see."""

@@ -5,7 +5,7 @@ ingest as it arrives. Everything here runs in a thread.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class Incoming:
     def __init__(
         self,
         ingest: Ingest,
-        origin: Origin,
+        origin: Callable[[], Origin],
         study: str,
         parser: Parser | None,
         inflater: Inflater | None,
@@ -149,7 +149,7 @@ class Incoming:
 class _Part:
     """One object. `head` gathers its beginning until it is known what is being received."""
 
-    def __init__(self, ingest: Ingest, origin: Origin, study: str) -> None:
+    def __init__(self, ingest: Ingest, origin: Callable[[], Origin], study: str) -> None:
         self._ingest, self._origin, self._study = ingest, origin, study
         self._head = bytearray()
         self._header: part10.FileHeader | None = None
@@ -214,7 +214,7 @@ class _Part:
         self._header = header
         data = memoryview(bytes(self._head))[header.offset :]
         self._head = bytearray()
-        self._reception = self._ingest.receive(self._origin, header.sop_class, header.sop_instance, header.syntax)
+        self._reception = self._ingest.receive(self._origin(), header.sop_class, header.sop_instance, header.syntax)
         if data:
             self._reception.write([data])
 

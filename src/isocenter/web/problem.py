@@ -6,28 +6,11 @@ A body names what the client can change; it never repeats a value that may be a 
 import json
 from http import HTTPStatus
 
-from isocenter.errors import IsocenterError, Reason, Retriable
+from isocenter.declarations.statuses import http_status
+from isocenter.errors import IsocenterError, Retriable
 
 MEDIA_TYPE = "application/problem+json"
 
-_STATUS = {
-    Reason.OUT_OF_RESOURCES: 503,
-    Reason.OUT_OF_STORAGE: 503,
-    Reason.CANNOT_UNDERSTAND: 400,
-    Reason.BAD_REQUEST: 400,
-    Reason.IDENTIFIER_MISMATCH: 400,
-    Reason.NOT_AUTHORIZED: 403,
-    Reason.NOT_FOUND: 404,
-    Reason.NOT_ACCEPTABLE: 406,
-    Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: 406,
-    Reason.STUDY_MISMATCH: 409,
-    Reason.SOP_CLASS_MISMATCH: 409,
-    Reason.SOP_INSTANCE_MISMATCH: 409,
-    Reason.SOP_CLASS_NOT_SUPPORTED: 409,
-    Reason.DUPLICATE_SOP_INSTANCE: 409,
-    Reason.TOO_LARGE: 413,
-    Reason.TOO_MANY_MATCHES: 413,
-}
 RETRY_AFTER = 5
 """Seconds after which a client that found us short of something may try again."""
 
@@ -51,7 +34,7 @@ def problem_of(error: IsocenterError) -> Problem:
     """How HTTP says `error`. What may pass is 503 with Retry-After, whatever its reason."""
     if isinstance(error, Retriable):
         return Problem(503, error.comment or str(error.reason), {"Retry-After": str(RETRY_AFTER)})
-    return Problem(_STATUS.get(error.reason, 500), error.comment or str(error.reason))
+    return Problem(http_status(error.reason), error.comment or str(error.reason))
 
 
 def bad_request(detail: str) -> Problem:

@@ -164,7 +164,7 @@ def _run(call: Call, level: Level, query: Query, form: _Form, warnings: list[str
     """Fetch the first rows, or all if they are few. Runs in a thread."""
     database, settings = call.context.database, call.context.settings
     result = archive_query.search(database, query)
-    write = search_rows.writer(result.layout, level, call.root, settings.called)
+    write = search_rows.writer(result.layout, level, call.root, call.context.ae().title)
     gathered: list[bytes] = []
     whole = True
     if query.limit != 0:

@@ -4,6 +4,8 @@ The body may be `multipart/related; type="application/dicom"` (quotes may be mis
 one `application/dicom` object by itself.
 """
 
+from functools import partial
+
 from isocenter.archive.ingest import Origin
 from isocenter.web import media
 from isocenter.web.body import Disconnected, Inflater, pump
@@ -23,8 +25,9 @@ async def store(call: Call) -> Reply:
     if settings.max_body and int(call.headers.get("content-length") or 0) > settings.max_body:
         raise Problem(413, f"the body is larger than {settings.max_body} bytes")
     study = call.path.get("study", "")
-    origin = Origin("", settings.called, call.address, character_set=settings.character_set)
-    incoming = Incoming(call.context.ingest, origin, study, _parser(call), _inflater(call), lanes.finishers)
+    incoming = Incoming(
+        call.context.ingest, partial(_origin, call), study, _parser(call), _inflater(call), lanes.finishers
+    )
     try:
         await pump(call.receive, lanes.ingest, incoming.work, settings.max_body)
     except Disconnected:
@@ -33,6 +36,11 @@ async def store(call: Call) -> Reply:
         if incoming.open:
             await lanes.ingest.run(incoming.abandon)
     return _answer(call, incoming, study, xml)
+
+
+def _origin(call: Call) -> Origin:
+    ae = call.context.ae()
+    return Origin("", ae.title, call.address, character_set=ae.character_set)
 
 
 def _answer(call: Call, incoming: Incoming, study: str, xml: bool) -> Reply:

@@ -1,5 +1,6 @@
 """C-STORE from the wire to store and index: what is stored, what is refused and where it goes then."""
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from isocenter.dicom import part10, uids
 from isocenter.dimse import ProposedContext, commands
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.index import extract
+from isocenter.index.batches import already_durable
 from isocenter.index.records import Arrival, Outcome, Record
 from isocenter.index.writer import LocalWriter
 from isocenter.store.filesystem import FilesystemStore
@@ -231,12 +233,14 @@ class Faulty:
     def submit(self, record: Record) -> Future[Outcome]:
         return self._writer.submit(record)
 
-    def file(self, record: Record) -> Outcome:
+    def file(self, record: Record, before_commit: Callable[[], None] = already_durable) -> Outcome:
         if not isinstance(record, Arrival) or not self.count:
-            return self._writer.file(record)
+            return self._writer.file(record, before_commit)
         self.count -= 1
         if self._after:
-            self._writer.file(record)
+            self._writer.file(record, before_commit)
+        else:
+            before_commit()
         raise self._fault
 
     def close(self) -> None:

@@ -39,6 +39,10 @@ def test_rebuilding_gives_the_same_answers(archive: Archive) -> None:
     assert archive.answers() == before
 
 
+def test_an_empty_archive_is_rebuilt(archive: Archive) -> None:
+    assert rebuild(archive.store, archive.database).verdicts.total() == 0
+
+
 def test_readers_of_the_feed_do_not_see_it_all_again(archive: Archive) -> None:
     archive.receive(1, 1)
     with archive.database.reading() as connection:

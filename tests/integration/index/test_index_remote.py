@@ -16,7 +16,8 @@ from isocenter import database
 from isocenter.errors import Reason, Refused, Retriable
 from isocenter.index import tables, wire
 from isocenter.index.records import Choice, Deletion, ExceptionNote, Outcome, Record
-from isocenter.index.remote import RemoteWriter, Server, listen
+from isocenter.index.remote import RemoteWriter
+from isocenter.index.serving import Server, listen
 from isocenter.index.writer import LocalWriter
 
 

@@ -172,11 +172,11 @@ def test_a_full_disk_is_told_as_such(sqlite_url: str) -> None:
     assert writer.submit(arrival(1, 1, 0)).result(20).verdict == "stored"
     with opened.reading() as connection:
         pages = connection.execute(text("PRAGMA page_count")).scalar()
-    writer._session.run(f"PRAGMA max_page_count={pages}")
+    writer._batches._session.run(f"PRAGMA max_page_count={pages}")
     faults = [writer.submit(arrival(n, 1, n)).exception(20) for n in range(1, 60)]
     assert isinstance(faults[-1], Retriable)
     assert faults[-1].reason == Reason.OUT_OF_STORAGE
-    writer._session.run("PRAGMA max_page_count=1000000")
+    writer._batches._session.run("PRAGMA max_page_count=1000000")
     assert writer.submit(arrival(99)).result(20).verdict == "stored"
     stored = faults.count(None)
     assert _count(opened, "instance") == stored + 2

@@ -18,6 +18,7 @@ from isocenter.registry.changing import Registry
 from isocenter.registry.roster import Roster, merged
 from isocenter.registry.stored import read
 from isocenter.registry.watching import Watch
+from isocenter.store.memory import MemoryStore
 
 FILE = Settings(
     aes=(HostedAE(title="ARCHIVE"),), peers=(Peer(title="CT1", host="10.0.0.1"),), dicom_policy="known-peers"
@@ -26,7 +27,7 @@ FILE = Settings(
 
 def registry(opened: Database, settings: Settings | None = None) -> Registry:
     """To change what is stored, at a time that the test knows."""
-    return Registry(opened, settings or Settings(), lambda: 1_700_000_000.0)
+    return Registry(opened, MemoryStore(), settings or Settings(), lambda: 1_700_000_000.0)
 
 
 def roster(opened: Database, settings: Settings | None = None) -> Roster:

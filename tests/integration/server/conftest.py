@@ -65,12 +65,14 @@ class Running:
         return self.log.read_text()
 
     def pids(self, kind: str = "") -> list[int]:
-        """The workers, by their supervisor's log; the newest of each name."""
+        """The workers, by their supervisor's log; the newest of each name. "owner": that which owns the index."""
         found: dict[str, int] = {}
         for line in self.output().splitlines():
             if '"process.started"' in line:
                 event = json.loads(line)
                 found[event["process"]] = event["pid"]
+            elif '"index.owned"' in line:
+                found["owner"] = json.loads(line)["pid"]
         return [pid for name, pid in found.items() if name.startswith(kind)]
 
     def stop(self, number: int = signal.SIGTERM) -> int:

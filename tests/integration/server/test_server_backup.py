@@ -135,7 +135,7 @@ def is_object(path: Path) -> bool:
     return path.is_file() and any(path.read_bytes()[:132])
 
 
-@pytest.mark.parametrize("kind", ["index", "dicom", "web", "jobs"])
+@pytest.mark.parametrize("kind", ["owner", "dicom", "web", "jobs"])
 def test_each_kind_of_process_killed_under_load_costs_nothing(
     start: Callable[..., Any], cli: Cli, tmp_path: Path, kind: str
 ) -> None:

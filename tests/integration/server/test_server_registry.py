@@ -1,5 +1,6 @@
 """AEs and peers that come and go while a server runs, and while it is stopped."""
 
+import itertools
 import json
 import signal
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from databases import cluster
 from isocenter import dimse
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import encode
+from isocenter.dicom.part10 import file_header
 from isocenter.dimse import AssociationRejected, ClientAssociation, ProposedContext
 
 Cli = Callable[..., Any]
@@ -99,10 +101,57 @@ def test_a_stopped_server_finds_what_was_stored_meanwhile(start: Callable[..., A
     assert server.stop() == 0
     cli("peer", "add", "TESTER", "allow=store", "--data", str(server.data))
     again = start(data=server.data, ISOCENTER_DICOM_POLICY="known-peers").ready()
+    assert "1 known peers" in again.output()
     with call(again) as association:
         assert answered(association, made(1)).status == 0
         assert {context.abstract for context in association.contexts.values()} == {CT, uids.VERIFICATION}
     assert again.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.req("M-SEC-05", "M-ARCH-06")
+def test_what_was_stored_outlives_the_index(start: Callable[..., Any], cli: Cli) -> None:
+    """Changed with a running server and with a stopped one; then the index is lost, and made anew by a command."""
+    server = start().ready()
+    place = ("--data", str(server.data))
+    cli("ae", "add", "CACHE", *place)
+    cli("peer", "add", "WS@10.0.0.7:104", *place)
+    assert server.stop() == 0
+    cli("peer", "set", "WS", "allow=store", *place)
+    cli("peer", "add", "GONE", *place)
+    cli("peer", "remove", "GONE", *place)
+    before = [json.loads(cli(kind, "list", *place, "--json").stdout) for kind in ("ae", "peer")]
+    assert [peer["title"] for peer in before[1]["peer"]] == ["WS"]
+    for ending in ("", "-wal", "-shm"):
+        (server.data / f"index.db{ending}").unlink(missing_ok=True)
+    cli("index", "rebuild", *place)
+    assert [json.loads(cli(kind, "list", *place, "--json").stdout) for kind in ("ae", "peer")] == before
+    with call(start(data=server.data).ready(), called="CACHE") as association:
+        assert association.echo() == 0
+
+
+def test_the_web_side_goes_by_what_is_stored_of_the_default_ae(start: Callable[..., Any], cli: Cli) -> None:
+    """Its character set is assumed where an object has none: as it is filed, and as its header is answered."""
+    import httpx
+
+    name = "Люксембург"
+    studies = itertools.count(1)
+    server = start().ready()
+
+    def names() -> list[str]:
+        """A new study over STOW-RS, as a search and its metadata tell of it."""
+        study = next(studies)
+        one = made(1, study=study, PatientName="OF LENGTH10")
+        data = one.data.replace(b"OF LENGTH10 ", name.encode("iso8859-5") + b"  ")
+        file = file_header(one.sop_class, one.sop_uid, one.syntax) + data
+        root = f"{server.url}/dicom-web/studies"
+        assert httpx.post(root, content=file, headers={"Content-Type": "application/dicom"}).status_code == 200
+        found = httpx.get(root, params={"StudyInstanceUID": study_uid(study)}).json()
+        found += httpx.get(f"{root}/{study_uid(study)}/metadata").json()
+        return [each["00100010"]["Value"][0]["Alphabetic"].rstrip() for each in found]
+
+    assert name not in names()
+    cli("ae", "set", "ISOCENTER", "character_set=ISO_IR 144", "--data", str(server.data))
+    _await(lambda: names() == [name] * 2)
 
 
 def test_the_start_page_names_an_ae_that_came_later(server: Any, cli: Cli) -> None:

@@ -1,16 +1,24 @@
 """What a start makes of an index that is not the store's, or is no index."""
 
+import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import func, select
 
 from filed_archive import Archive
 from isocenter import database
-from isocenter.config import Settings
+from isocenter.config import HostedAE, Peer, Settings
+from isocenter.dicom.part10 import Receipt
 from isocenter.index import tables
+from isocenter.index.rebuild import Assumed
+from isocenter.registry.changing import Registry
 from isocenter.server import startup
+from isocenter.server.banner import banner
+from isocenter.server.ports import Listeners
 
 
 @pytest.fixture
@@ -90,3 +98,101 @@ def test_an_interrupted_rebuild_is_finished(settings: Settings) -> None:
     assert instances(settings) < 5
     started(settings)
     assert instances(settings) == 5
+
+
+def change(settings: Settings, action: Callable[[Registry], object]) -> None:
+    """Change the stored AEs and peers, while no server runs."""
+    with (
+        closing(database.open(settings.database_url)) as index,
+        closing(startup.open_store(settings)) as store,
+    ):
+        action(Registry(index, store, settings))
+
+
+def lose(settings: Settings) -> None:
+    """The index is gone."""
+    startup.sqlite_file(settings).unlink()
+
+
+def damage(settings: Settings) -> None:
+    """The index is no database any more."""
+    startup.sqlite_file(settings).write_bytes(b"SQLite format 3\0" + b"\xa5" * 8000)
+
+
+def titles(settings: Settings) -> tuple[list[str], list[str]]:
+    """Which AEs and peers a start finds."""
+    store = startup.open_store(settings)
+    with store.exclusive():
+        found = startup.with_registry(settings, startup.prepare(settings, store))
+    return [ae.title for ae in found.aes], [peer.title for peer in found.peers]
+
+
+@pytest.mark.parametrize("harm", [lose, damage])
+@pytest.mark.req("M-SEC-05", "M-ARCH-06")
+def test_stored_aes_and_peers_outlive_the_index(settings: Settings, harm: Callable[[Settings], None]) -> None:
+    change(settings, lambda registry: registry.add("peer", "WS", "10.0.0.1", ["issuer=WARD"]))
+    change(settings, lambda registry: registry.add("peer", "GONE", "10.0.0.2", []))
+    change(settings, lambda registry: registry.add("ae", "CACHE", "", []))
+    change(settings, lambda registry: registry.remove("peer", "GONE", None))
+    assert titles(settings) == (["ISOCENTER", "CACHE"], ["WS"])
+    harm(settings)
+    assert titles(settings) == (["ISOCENTER", "CACHE"], ["WS"])
+    assert instances(settings) == 5
+
+
+def test_an_older_index_learns_of_later_changes(settings: Settings, tmp_path: Path) -> None:
+    change(settings, lambda registry: registry.add("peer", "OLD", "", []))
+    shutil.copy(startup.sqlite_file(settings), tmp_path / "copy.db")
+    change(settings, lambda registry: registry.remove("peer", "OLD", None))
+    change(settings, lambda registry: registry.add("peer", "NEW", "", []))
+    lose(settings)
+    shutil.copy(tmp_path / "copy.db", startup.sqlite_file(settings))
+    with closing(startup.open_store(settings)) as store:
+        store.remove_pack("last-stop")  # as after a run of the server since the copy
+    assert titles(settings)[1] == ["NEW"]
+
+
+def test_they_come_back_without_any_object(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path / "data")
+    startup.make_data_folder(settings)
+    assert titles(settings) == (["ISOCENTER"], [])
+    change(settings, lambda registry: registry.add("peer", "WS", "", []))
+    lose(settings)
+    assert titles(settings)[1] == ["WS"]
+
+
+@pytest.mark.req("M-SEC-05")
+def test_what_is_stored_of_a_sender_counts_for_what_is_adopted(settings: Settings) -> None:
+    """An index that is made anew knows the peers again before the objects that depend on them."""
+    change(settings, lambda registry: registry.add("peer", "SENDER", "127.0.0.1", ["issuer=WARD"]))
+    lose(settings)
+    assert started(settings) == 5
+    with closing(database.open(settings.database_url)) as index, index.reading() as connection:
+        issuers = connection.execute(select(tables.patient.c.issuer)).scalars().all()
+    assert issuers == ["WARD"]
+
+
+def test_assumptions_are_those_of_settings_and_database(settings: Settings) -> None:
+    own = Settings(data=settings.data, aes=(HostedAE(title="FILED", character_set="ISO_IR 6"),))
+    change(own, lambda registry: registry.add("peer", "CT1", "10.0.0.1", ["issuer=A", "character_set=ISO_IR 100"]))
+    change(own, lambda registry: registry.add("peer", "CT1", "10.0.0.2", ["issuer=B"]))
+    change(own, lambda registry: registry.add("ae", "CACHE", "", ["character_set=ISO_IR 144"]))
+
+    with closing(database.open(own.database_url)) as index:
+        assume = startup.assumptions(own, index)
+        assert assume(Receipt("CT1", "FILED", "10.0.0.1", 0, "")) == Assumed("A", "ISO_IR 100")
+        assert assume(Receipt("CT1", "CACHE", "10.0.0.2", 0, "")) == Assumed("B", "ISO_IR 144")
+        assert assume(Receipt("MR1", "GONE", "10.0.0.3", 0, "")) == Assumed("", "ISO_IR 6")
+
+
+def test_the_banner_counts_what_is_stored(settings: Settings) -> None:
+    known = replace(settings, dicom_policy="known-peers", peers=(Peer(title="CT1"),))
+    change(known, lambda registry: registry.add("peer", "WS", "", []))
+    change(known, lambda registry: registry.add("ae", "CACHE", "", []))
+    store = startup.open_store(known)
+    with store.exclusive():
+        prepared = startup.prepare(known, store)
+    listeners = Listeners(None, None, 11112, 8042)  # type: ignore[arg-type]
+    told = banner(startup.with_registry(known, prepared), listeners, None)
+    assert "ISOCENTER, CACHE\n" in told
+    assert "2 known peers" in told

@@ -120,7 +120,7 @@ def test_no_process_of_the_server_holds_a_heavy_module(server: Any) -> None:
     uid = studies[0]["0020000D"]["Value"][0]
     assert httpx.get(f"{server.url}/dicom-web/studies/{uid}/metadata").status_code == 200
     metrics = httpx.get(f"{server.url}/metrics").text
-    for kind in ("index", "dicom", "web", "jobs"):
+    for kind in ("dicom", "web", "jobs"):
         assert f'isocenter_process_threads{{process="{kind}-' in metrics
     heavy = [line for line in metrics.splitlines() if "heavy_module" in line and not line.startswith("#")]
     assert heavy == [], f"none of {HEAVY} belongs into the server's processes"
@@ -146,6 +146,10 @@ def test_it_ends_in_order_and_starts_again(start: Callable[..., Any], number: in
     pids = first.pids()
     assert first.stop(number) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    said = [json.loads(line) for line in first.output().splitlines() if '"process.ended"' in line]
+    ended = [event["process"].partition("-")[0] for event in said]
+    assert ended[-1] == "dicom", "the others may file into the index until they end"
+    assert sorted(ended) == ["dicom", "dicom", "jobs", "web"]
     assert not (first.data / "run" / "ports.json").exists()
     assert first.output().count("admin token") == 1
     second = start().ready()

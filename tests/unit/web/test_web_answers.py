@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from isocenter.archive.ingest import Stored
+from isocenter.declarations.statuses import http_status
 from isocenter.errors import Reason, Refused, Retriable
 from isocenter.web import frame_media, media
 from isocenter.web.incoming import Taken
@@ -83,6 +84,8 @@ def test_what_passes_is_503() -> None:
     assert (found.status, found.headers) == (503, {"Retry-After": "5"})
     assert json.loads(found.body())["detail"] == "try again"
     assert problem_of(Refused(Reason.NOT_FOUND)).status == 404
+    assert problem_of(Refused(Reason.TRANSFER_SYNTAX_NOT_SUPPORTED)).status == 406
+    assert all(problem_of(Refused(reason)).status == http_status(reason) for reason in Reason)
 
 
 EXPLICIT, JPEG, J2K = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90"
