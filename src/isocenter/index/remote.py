@@ -123,9 +123,15 @@ class RemoteWriter:
             answer = channel.ask(frame)
         except BaseException:
             channel.close()
+            self._drop_idle()  # the others lead to the same process
             raise
         self._idle.append(channel)
         return answer
+
+    def _drop_idle(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def submit(self, record: Record) -> Future[Outcome]:
         """See `index.writer.Writer`. Without an answer in time the future fails with Retriable(OUT_OF_RESOURCES)."""
@@ -156,8 +162,7 @@ class RemoteWriter:
             hang_up(connection)
         self._thread.join()
         self._expire(everything=True)
-        while self._idle:
-            self._idle.pop().close()
+        self._drop_idle()
 
     def _send(self, connection: socket.socket, frame: bytes) -> None:
         """After a failure the receiving thread connects again and sends all that is pending."""

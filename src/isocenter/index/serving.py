@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class Server:
         descriptor = client.connection.fileno()
         self._poll.unregister(descriptor)
         del self._clients[descriptor]
-        client.connection.close()
+        client.close()
 
     def close(self) -> None:
         """Let go of all; the clients send again, to the next server, what was not answered."""
@@ -96,6 +97,7 @@ class _Client:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self._frames = wire.Frames()
+        self._closing = threading.Lock()
 
     def read(self, taken: list[Item]) -> bool:
         """Add what it asks for; False where it has gone, or talks nonsense."""
@@ -114,11 +116,17 @@ class _Client:
     def deliver(self, answers: Sequence[tuple[int, Answer]]) -> None:
         """Send answers. A client that leaves so many unread that its buffer is full is dropped: it will ask again."""
         data = b"".join([wire.answer(number, outcome) for number, outcome in answers])
-        try:
-            if self.connection.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) != len(data):
+        with self._closing:
+            try:
+                if self.connection.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) != len(data):
+                    hang_up(self.connection)
+            except OSError:
                 hang_up(self.connection)
-        except OSError:
-            hang_up(self.connection)
+
+    def close(self) -> None:
+        """Not while an answer leaves: its descriptor might be another's by then."""
+        with self._closing:
+            self.connection.close()
 
 
 def hang_up(connection: socket.socket) -> None:

@@ -166,8 +166,8 @@ class LocalWriter:
                 item.leads = not self._taken
                 self._taken = True
         if refused:
-            item.make_durable()
-            raise retriable(_CLOSING)
+            item.answer = retriable(_CLOSING)
+            return item.outcome()
         if not item.leads:
             item.make_durable()
             item.wait()
@@ -219,14 +219,13 @@ class LocalWriter:
     # --- the keeper
 
     def _keep(self) -> None:
-        try:
-            while not self._ended():
+        while not self._ended():
+            try:
                 if self._my_turn(self._intake.take(IDLE)):
                     self._keep_house()
-        except Exception as fault:
-            log.error("keeper.died", exc_info=True, fault=type(fault).__name__)
-            with self._lock:
-                self._closing.set()
+            except Exception as fault:  # those who wait must not be left without a keeper
+                log.error("keeper.failed", exc_info=True, fault=type(fault).__name__)
+                self._closing.wait(IDLE)
         self._batches.close()
         self._intake.close()
 

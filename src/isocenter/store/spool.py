@@ -97,11 +97,11 @@ class FileSpool:
         except OSError as error:
             self._broken = True
             raise failure(error) from error
-        for view in views:
-            self._hash.update(view)
         self._size += length
         if self._size - self._written_back >= self._stride:
             self._stride_done(file)
+        for view in views:  # the disk works meanwhile
+            self._hash.update(view)
         return length
 
     def finish_data(self) -> str:
