@@ -120,7 +120,7 @@ def test_all_are_accepted(sent: Sent) -> None:
     refused = {path: f"{status:04X}" for path, status in sent.statuses.items() if status and path not in sent.nameless}
     assert {path.name for path in refused} <= REFUSED.keys(), refused
     assert all(sent.statuses[path] == 0xC000 for path in sent.nameless)
-    assert len(sent.in_force) > 90
+    assert len(sent.in_force) > (90 if collection_files() else 30), "the collection is gone"
 
 
 @pytest.mark.req("I-STORE-05", "M-STORE-04")
@@ -214,7 +214,7 @@ def test_native_ones_come_back_in_explicit_little_endian(sent: Sent) -> None:
                 convert.convert(_reader(each.data), len(each.data), each.syntax, uids.EXPLICIT_LE)
             )
             compared += 1
-    assert compared > 40
+    assert compared > (40 if collection_files() else 12)
 
 
 def _reader(data: bytes) -> Callable[[int, int], bytes]:
