@@ -18,6 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from isocenter.archive.deletion import Deletions
 from isocenter.archive.ingest import Ingest
 from isocenter.archive.packs import Packs
+from isocenter.config.settings import HostedAE
 from isocenter.database import migrate
 from isocenter.database import open as open_database
 from isocenter.index.writer import LocalWriter
@@ -28,7 +29,7 @@ from isocenter.web import WebContext, WebSettings, create_app
 class Archive:
     """Everything a test may look at behind the HTTP port."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, ae: HostedAE | None = None, **settings: Any) -> None:
         url = f"sqlite:///{folder / 'index.db'}"
         migrate(url)
         self.database = open_database(url)
@@ -42,6 +43,7 @@ class Archive:
             packs=self.packs,
             settings=WebSettings(**settings),
             deletions=Deletions(self.database, self.store, self.writer),
+            ae=lambda: ae or HostedAE(),
         )
         self.root = ""
 

@@ -7,6 +7,7 @@ one `application/dicom` object by itself.
 from functools import partial
 
 from isocenter.archive.ingest import Origin
+from isocenter.index.records import DuplicatePolicy
 from isocenter.web import media
 from isocenter.web.body import Disconnected, Inflater, pump
 from isocenter.web.call import Call
@@ -40,7 +41,8 @@ async def store(call: Call) -> Reply:
 
 def _origin(call: Call) -> Origin:
     ae = call.context.ae()
-    return Origin("", ae.title, call.address, character_set=ae.character_set)
+    policy = DuplicatePolicy(ae.duplicates)
+    return Origin("", ae.title, call.address, character_set=ae.character_set, policy=policy)
 
 
 def _answer(call: Call, incoming: Incoming, study: str, xml: bool) -> Reply:

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import httpx
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
+from isocenter.config.settings import HostedAE
 from isocenter.dicom.part10 import read_header
 from web_archive import STOW, Archive, image, multipart, part10, send
 
@@ -176,6 +178,23 @@ def test_the_same_object_twice_is_success(web: Web) -> None:
     send(client, image(1), image(1))
     send(client, image(1))
     assert stored(archive) == 1
+
+
+def test_another_object_of_the_same_uid_as_the_ae_has_it(opened: Callable[..., Web]) -> None:
+    first, other = image(1), image(1)
+    other.PatientComments = "another"
+    client, archive = opened(ae=HostedAE(duplicates="reject"))
+    send(client, first)
+    refused = client.post("/studies", content=multipart([part10(other)]), headers=STOW)
+    assert refused.json()["00081198"]["Value"][0]["00081197"]["Value"] == [0x0111]
+    assert stored(archive) == 1
+    client, archive = opened(ae=HostedAE(duplicates="new-uid"))
+    send(client, first)
+    answer = send(client, other).json()
+    kept = answer["00081199"]["Value"][0]["00081155"]["Value"][0]
+    assert kept != first.SOPInstanceUID
+    assert answer["00081199"]["Value"][0]["00081190"]["Value"][0].endswith(kept)
+    assert stored(archive) == 2
 
 
 def test_wrong_uids_in_the_meta_information(web: Web) -> None:
