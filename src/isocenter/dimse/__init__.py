@@ -29,6 +29,7 @@ from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateReque
 from isocenter.dimse.service import BufferedService, BufferSink, Context, NullSink, Service, ServiceMap, Sink
 from isocenter.dimse.settings import ProposedContext, Settings
 from isocenter.dimse.slabs import Slabs
+from isocenter.dimse.transport import Secure, Session
 
 __all__ = [
     "Acceptor",
@@ -65,8 +66,10 @@ __all__ = [
     "RejectedPermanently",
     "RejectedTransiently",
     "Response",
+    "Secure",
     "Service",
     "ServiceMap",
+    "Session",
     "Settings",
     "Sharing",
     "Sink",

@@ -10,22 +10,31 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Final, Protocol
 
 from isocenter import telemetry
+from isocenter.dimse import reasons
 from isocenter.dimse.association import Association, Terms
 from isocenter.dimse.driver import Driver
 from isocenter.dimse.failures import AssociationAborted, PeerTimeout, PeerUnreachable
-from isocenter.dimse.negotiation import LOCAL_LIMIT_EXCEEDED, NO_REASON, Admission, Policy, accepted_contexts
+from isocenter.dimse.negotiation import (
+    LOCAL_LIMIT_EXCEEDED,
+    NO_REASON,
+    TEMPORARY_CONGESTION,
+    Admission,
+    Policy,
+    accepted_contexts,
+)
 from isocenter.dimse.outbound import SMALLEST_PDU
+from isocenter.dimse.overlapping import OverlappingAssociation
 from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateRequest
 from isocenter.dimse.service import ServiceMap
 from isocenter.dimse.settings import DEFAULTS, Settings
 from isocenter.dimse.slabs import Slabs
 from isocenter.dimse.state import State
 from isocenter.dimse.transport import Transport, plain, secured
-from isocenter.dimse.upper_layer import UpperLayer
+from isocenter.dimse.upper_layer import Aborted, UpperLayer
 
 log = telemetry.logger("dimse.acceptor")
 
@@ -76,7 +85,7 @@ class LocalCounter:
 
 
 class Acceptor:
-    """Serves associations. `ssl_context` makes all its listeners TLS ones."""
+    """Serves associations. With `ssl_context` TLS is spoken on the listeners that `serve` is told, or on all."""
 
     def __init__(
         self,
@@ -103,22 +112,26 @@ class Acceptor:
         with self._changed:
             return [c.association for c in self._connections.values() if c.association is not None]
 
-    def serve(self, *listeners: socket.socket) -> None:
-        """Accept on `listeners` until `drain` or `stop`, or until all of them were shut down. They aren't closed."""
+    def serve(self, *listeners: socket.socket, secure: Collection[socket.socket] | None = None) -> None:
+        """Accept on `listeners` until `drain` or `stop`, or until all of them were shut down. They aren't closed.
+
+        `secure`: those of them that speak TLS; None: all, where there is an SSL context.
+        """
+        contexts = {each: self._ssl if secure is None or each in secure else None for each in listeners}
         reader, writer = socket.socketpair()
         with reader, writer, selectors.DefaultSelector() as selector:
             self._wakers.add(writer)
             selector.register(reader, selectors.EVENT_READ)
             for listener in listeners:
                 listener.setblocking(False)
-                selector.register(listener, selectors.EVENT_READ)
+                selector.register(listener, selectors.EVENT_READ, contexts[listener])
             while self._accepting and len(selector.get_map()) > 1:
                 for key, _ in selector.select():
-                    if key.fileobj is not reader and not self._accept(key.fileobj):  # type: ignore[arg-type]
+                    if key.fileobj is not reader and not self._accept(key.fileobj, key.data):  # type: ignore[arg-type]
                         selector.unregister(key.fileobj)
             self._wakers.discard(writer)
 
-    def _accept(self, listener: socket.socket) -> bool:
+    def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> bool:
         """Take one connection; False where the listener is of no more use."""
         if self._sharing is not None and (pause := self._sharing.precedence()):
             time.sleep(pause)
@@ -129,12 +142,12 @@ class Acceptor:
                 log.error("accept.exhausted", errno=error.errno)
                 time.sleep(_PAUSE)
             return error.errno not in (errno.EINVAL, errno.EBADF)  # else: another process was faster, or the peer left
-        self._admit(sock, str(address[0]))
+        self._admit(sock, str(address[0]), context)
         return True
 
-    def _admit(self, sock: socket.socket, address: str) -> None:
+    def _admit(self, sock: socket.socket, address: str, context: ssl.SSLContext | None) -> None:
         port = int(sock.getsockname()[1])
-        connection = _Connection(self, sock, address, port)
+        connection = _Connection(self, sock, address, port, context)
         with self._changed:
             full = len(self._connections) >= self._settings.max_connections
             if not full:
@@ -207,8 +220,10 @@ class Acceptor:
 class _Connection:
     """One accepted connection and its thread."""
 
-    def __init__(self, owner: Acceptor, sock: socket.socket, address: str, port: int) -> None:
-        self.sock, self.address, self.port = sock, address, port
+    def __init__(
+        self, owner: Acceptor, sock: socket.socket, address: str, port: int, context: ssl.SSLContext | None
+    ) -> None:
+        self.sock, self.address, self.port, self._ssl = sock, address, port, context
         self.association: Association | None = None
         self._driver: Driver | None = None
         self._owner = owner
@@ -249,10 +264,12 @@ class _Connection:
         driver = self._driver = Driver(transport, layer, settings)
         request = driver.await_control(deadline)
         if not isinstance(request, AssociateRequest) or layer.state is not State.AWAITING_LOCAL_RESPONSE:
-            log.debug("connection.ended", address=self.address, how="no association request")
+            # a peer that only connects and leaves is a probe; what sends something else tries TLS or HTTP on this port
+            tell = log.debug if isinstance(request, Aborted) and request.by_peer else log.info
+            tell("connection.ended", address=self.address, port=self.port, how="no association request")
             driver.linger(settings.artim, finish=True)
             return
-        answer = self._decide(request)
+        answer = self._decide(request, transport)
         if isinstance(answer, AssociateReject):
             self._reject(driver, request, answer)
             return
@@ -266,22 +283,27 @@ class _Connection:
             self._owner._counter.leave(place)
 
     def _transport(self, settings: Settings) -> Transport:
-        if self._owner._ssl is None:
+        if self._ssl is None:
             return plain(self.sock, send_timeout=settings.send)
-        return secured(
-            self.sock, self._owner._ssl, server=True, deadline=settings.artim or 30.0, send_timeout=settings.send
-        )
+        return secured(self.sock, self._ssl, server=True, deadline=settings.artim or 30.0, send_timeout=settings.send)
 
-    def _decide(self, request: AssociateRequest) -> Admission | AssociateReject:
+    def _decide(self, request: AssociateRequest, transport: Transport) -> Admission | AssociateReject:
         if 0 < request.user.max_pdu < SMALLEST_PDU:
             return NO_REASON
-        decision = self._owner._policy.negotiate(request, self.address, self.port)
+        if not self._owner._accepting:  # it is being drained: another process, or the next one, has room
+            return TEMPORARY_CONGESTION
+        decision = self._owner._policy.negotiate(request, self.address, self.port, transport.session)
         return Admission(decision) if isinstance(decision, AssociateAccept) else decision
 
     def _reject(self, driver: Driver, request: AssociateRequest, answer: AssociateReject) -> None:
         reason = f"{answer.result}/{answer.source}/{answer.reason}"
         log.warning(
-            "association.rejected", calling=request.calling, called=request.called, address=self.address, reason=reason
+            "association.rejected",
+            calling=request.calling,
+            called=request.called,
+            address=self.address,
+            reason=reason,
+            meaning=reasons.rejection(answer.result, answer.source, answer.reason),
         )
         telemetry.count("isocenter_associations_rejected_total", reason=reason)
         driver.send_primitive(answer)
@@ -291,9 +313,10 @@ class _Connection:
         owner, answer = self._owner, admission.answer
         driver.send_primitive(answer)
         contexts = accepted_contexts(request, answer, requestor=False)
-        window = answer.user.window[1] if answer.user.window else 1
-        terms = Terms(request.calling, request.called, contexts, request.user, window)
-        self.association = association = Association(
+        performed, invoked = answer.user.window or (1, 1)
+        terms = Terms(request.calling, request.called, contexts, request.user, invoked, performed)
+        kind = Association if performed == 1 else OverlappingAssociation
+        self.association = association = kind(
             driver,
             terms,
             services=owner._services,
@@ -302,9 +325,22 @@ class _Connection:
             address=self.address,
             port=self.port,
             basis=admission.basis,
+            user=admission.user,
         )
-        peer = log.bind(calling=request.calling, called=request.called, address=self.address)
+        peer = log.bind(calling=request.calling, called=request.called, address=self.address, **_secrecy(association))
         peer.info("association.accepted", contexts=len(contexts), max_pdu=request.user.max_pdu)
         telemetry.count("isocenter_associations_accepted_total")
         how = association.serve()
         peer.info("association.ended", how=how)
+
+
+def _secrecy(association: Association) -> dict[str, str]:
+    """What an audit wants to know of an association with TLS or with a user; nothing of the others."""
+    session, told = association.session, dict[str, str]()
+    if session is not None:
+        told |= {"tls": session.version, "cipher": session.cipher}
+        if session.fingerprint:
+            told["certificate"] = session.fingerprint
+    if association.user:
+        told["user"] = association.user
+    return told

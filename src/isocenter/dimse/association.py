@@ -4,7 +4,7 @@ Everything but `stop` belongs to the one thread that drives the association. Req
 performs another wait, copied, until it is done; C-CANCEL is seen by `cancelled`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Self
 
 from isocenter import telemetry
@@ -41,6 +41,8 @@ class Terms(NamedTuple):
     """What the peer said of itself."""
     window: int
     """Operations that we may have in flight; 0: any number."""
+    performed: int = 1
+    """Operations that the peer may have in flight; 0: any number."""
 
 
 class Association(Invoker):
@@ -57,6 +59,7 @@ class Association(Invoker):
         address: str,
         port: int,
         basis: object = None,
+        user: str = "",
     ) -> None:
         peer = terms.peer
         size = fragment_size(peer.max_pdu, settings.max_pdu_sent)
@@ -64,11 +67,15 @@ class Association(Invoker):
         self.calling, self.called, self.contexts = terms.calling, terms.called, terms.contexts
         self.basis = basis
         """What the acceptor's policy decided by (`Admission.basis`), for its services; None at the requestor."""
+        self.user, self.session = user, driver.session
+        """The peer's user, where the acceptor's policy verified an identity; the TLS session, where there is one."""
         self.address, self.port = address, port
         """The peer's IP address; the port of ours that it came to, or of its own that we called."""
         self.peer_max_pdu = peer.max_pdu
         self.peer_implementation = (peer.implementation_class, peer.implementation_version)
         self.user_identity, self.identity_response = peer.user_identity, peer.identity_response
+        self.peer_roles = peer.roles
+        """What the peer said of role selection, by SOP class."""
         self.window = terms.window or _UNBOUNDED_WINDOW
         self._settings, self._services = settings, services
         self._deferred: list[Item] = []
@@ -142,6 +149,14 @@ class Association(Invoker):
             pass
         return message_id in driver.cancelled or not driver.open
 
+    def silent(self, seconds: float) -> bool:
+        """Wait until the peer says something, at most `seconds`; whether it said nothing and the association stands.
+        What it said is taken next."""
+        quiet = not self._driver.wait_readable(seconds)
+        if not quiet and self._driver.open:
+            self._driver.poll()  # a release request shows in `open`
+        return quiet and self._driver.open
+
     def release(self) -> None:
         """Release the association (PS3.8 7.2) and close the connection. Does nothing more where it is over."""
         try:
@@ -178,9 +193,10 @@ class Association(Invoker):
 
     def serve(self) -> str:
         """Perform the peer's requests until the association ends; how it did, in a word or two."""
+        take, handle = self._taker(), self._handle
         try:
             while True:
-                self._handle(self._driver.take())
+                handle(take())
         except AssociationReleased:
             self._driver.linger(self._settings.artim)
             return "released"
@@ -192,6 +208,10 @@ class Association(Invoker):
             return error.comment
         finally:
             self.close()
+
+    def _taker(self) -> Callable[[], Item]:
+        """Gives the next thing that arrived."""
+        return self._driver.take
 
     def _handle(self, item: Item) -> None:
         if type(item) is Head:
@@ -242,7 +262,7 @@ class Association(Invoker):
         context, command = self.contexts[head.context_id], head.command
         service = self._service(context, command)
         self._current = (context, command, service)
-        self._answered, self._failure = False, None
+        self._failure = None
         if not commands.has_data(command):
             self._perform(None)
             return
@@ -253,10 +273,13 @@ class Association(Invoker):
             self._failure = error
 
     def _service(self, context: Context, command: Command) -> Service:
-        if commands.number(command, commands.COMMAND_FIELD) not in commands.REQUESTS or not context.as_scp:
-            return _Refusal(commands.UNRECOGNIZED_OPERATION)
+        field = commands.number(command, commands.COMMAND_FIELD)
+        # an SCP reports to its SCU; some do so over an association of theirs without having said that they are the SCP
+        permitted = context.as_scp or field == commands.N_EVENT_REPORT_RQ
+        if field not in commands.REQUESTS or not permitted:
+            return Refusal(commands.UNRECOGNIZED_OPERATION)
         service = self._services(context, command) if self._services else None
-        return service or _Refusal(commands.SOP_CLASS_NOT_SUPPORTED)
+        return service or Refusal(commands.SOP_CLASS_NOT_SUPPORTED)
 
     def _continue(self, part: Part) -> None:
         sink = self._sink
@@ -284,7 +307,7 @@ class Association(Invoker):
     def _perform(self, sink: Sink | None) -> None:
         assert self._current is not None
         context, command, service = self._current
-        self._performing = True
+        self._performing, self._answered = True, False
         try:
             if self._failure is not None:
                 raise self._failure
@@ -294,7 +317,7 @@ class Association(Invoker):
         except Exception as error:
             if self._driver.dead or not self._driver.open:
                 raise
-            self._answer_failure(context, command, error)
+            self._answer_failure(context, command, error, answered=self._answered)
         finally:
             self._performing, self._current, self._failure = False, None, None
             self._driver.cancelled.discard(commands.number(command, commands.MESSAGE_ID))
@@ -302,7 +325,7 @@ class Association(Invoker):
                 self._driver.put_back(self._deferred)
                 self._deferred, self._deferred_bytes = [], 0
 
-    def _answer_failure(self, context: Context, command: Command, error: Exception) -> None:
+    def _answer_failure(self, context: Context, command: Command, error: Exception, *, answered: bool) -> None:
         """0110 with a comment, unless the final response has left already (PS3.7 C.5.9)."""
         ours = isinstance(error, IsocenterError)
         comment = error.comment if isinstance(error, IsocenterError) else "internal error"
@@ -310,14 +333,14 @@ class Association(Invoker):
         kind = type(error).__name__
         log.error("service.failed", calling=self.calling, called=self.called, field=field, kind=kind, exc_info=not ours)
         telemetry.count("isocenter_dimse_service_failures_total")
-        if not self._answered:
+        if not answered:
             self.respond(context.id, commands.response(command, commands.PROCESSING_FAILURE, comment))
 
     def _note(self, command: Command) -> None:
         self._answered = self._answered or not commands.is_pending(commands.status_of(command))
 
 
-class _Refusal:
+class Refusal:
     """Answers a request that nobody here performs (PS3.7 C.5.6, C.5.24)."""
 
     def __init__(self, status: int) -> None:

@@ -20,7 +20,7 @@ from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateReque
 from isocenter.dimse.service import Context, Service, ServiceMap, Sink
 from isocenter.dimse.settings import DEFAULTS, ProposedContext, Settings
 from isocenter.dimse.slabs import Slabs
-from isocenter.dimse.transport import Transport, plain, secured
+from isocenter.dimse.transport import Secure, Transport, plain, secured
 from isocenter.dimse.upper_layer import Aborted, UpperLayer
 from isocenter.errors import IsocenterError
 
@@ -197,14 +197,15 @@ def connect(
     called: str,
     contexts: Sequence[ProposedContext],
     settings: Settings = DEFAULTS,
-    ssl: tls.SSLContext | None = None,
+    ssl: tls.SSLContext | Secure | None = None,
     services: ServiceMap | None = None,
     user_identity: UserIdentity | None = None,
     slabs: Slabs | None = None,
 ) -> ClientAssociation:
     """Open an association with the AE `called` at (host, port).
 
-    `services` performs what the peer invokes. Raises `PeerUnreachable`, `AssociationRejected` (permanently or
+    `services` performs what the peer invokes. An SSL context that checks host names wants `address` in the certificate.
+    Raises `PeerUnreachable`, `AssociationRejected` (permanently or
     transiently), `AssociationAborted`, `PeerTimeout`.
     """
     slabs = slabs or Slabs(spare=1)
@@ -230,21 +231,23 @@ def connect(
     )
 
 
-def _open(address: tuple[str, int], settings: Settings, context: tls.SSLContext | None) -> Transport:
+def _open(address: tuple[str, int], settings: Settings, ssl: tls.SSLContext | Secure | None) -> Transport:
     try:
         sock = socket.create_connection(address, timeout=settings.connect or None)
     except OSError as error:
         raise PeerUnreachable(f"no connection: {error.strerror or type(error).__name__}") from error
-    if context is None:
+    if ssl is None:
         return plain(sock, send_timeout=settings.send)
-    return secured(
-        sock,
-        context,
-        server=False,
-        deadline=settings.connect or 30.0,
-        send_timeout=settings.send,
-        name=address[0] if context.check_hostname else "",
+    secure = ssl if isinstance(ssl, Secure) else Secure(ssl, address[0] if ssl.check_hostname else "")
+    deadline = settings.connect or 30.0
+    transport = secured(
+        sock, secure.context, server=False, deadline=deadline, send_timeout=settings.send, name=secure.name
     )
+    shown = transport.session.fingerprint if transport.session else ""
+    if secure.fingerprint and shown != secure.fingerprint:
+        transport.close()
+        raise PeerUnreachable("TLS: the peer's certificate has another fingerprint")
+    return transport
 
 
 def _ask(driver: Driver, settings: Settings) -> AssociateAccept:

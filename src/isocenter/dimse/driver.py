@@ -22,7 +22,7 @@ from isocenter.dimse.pdu import (
 )
 from isocenter.dimse.settings import Settings
 from isocenter.dimse.state import State
-from isocenter.dimse.transport import Buffer, Quiet, Transport
+from isocenter.dimse.transport import Buffer, Quiet, Session, Transport
 from isocenter.dimse.upper_layer import Aborted, Event, Fragments, UpperLayer
 
 Control = Aborted | AssociateRequest | AssociateAccept | AssociateReject | ReleaseRequest | ReleaseReply
@@ -99,9 +99,17 @@ class Driver:
         """Bytes of data sets that wait to be taken."""
         return sum(sum(map(len, item.views)) for item in self._queue if type(item) is Part)
 
-    def wait_readable(self, seconds: float) -> bool:
-        """Whether `take` would have something within `seconds`, or see bytes of it."""
-        return bool(self._queue) or (seconds > 0 and self._transport.readable(seconds))
+    def wait_readable(self, seconds: float | None, *, waker: int | None = None) -> bool:
+        """Whether `take` would have something within `seconds` (None: however long it takes), or see bytes of it; no
+        longer than until the file descriptor `waker` is readable."""
+        if self._queue or self.dead or self.layer.close_transport:
+            return True
+        return (seconds is None or seconds > 0) and self._transport.readable(seconds, waker=waker)
+
+    @property
+    def session(self) -> Session | None:
+        """The TLS session; None without TLS."""
+        return self._transport.session
 
     def await_control(self, deadline: float) -> Control:
         """The next control event, by the time `deadline` (monotonic); for the handshake, before `established`."""

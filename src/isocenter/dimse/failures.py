@@ -1,5 +1,6 @@
 """What can go wrong with an association, as types (see `isocenter.errors`)."""
 
+from isocenter.dimse import reasons
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 
 
@@ -7,7 +8,8 @@ class AssociationRejected(IsocenterError):
     """The peer answered A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
 
     def __init__(self, result: int, source: int, reason: int) -> None:
-        super().__init__(Reason.NOT_AUTHORIZED, f"association rejected: {result}/{source}/{reason}")
+        told = reasons.rejection(result, source, reason)
+        super().__init__(Reason.NOT_AUTHORIZED, f"association rejected: {result}/{source}/{reason} ({told})")
         self.result, self.source, self.rejection = result, source, reason
 
 
@@ -29,7 +31,9 @@ class AssociationAborted(Retriable):
     """The association ended without release: A-ABORT from the peer or from us, or the connection was lost."""
 
     def __init__(self, source: int = 2, reason: int = 0, *, by_peer: bool = True) -> None:
-        super().__init__(Reason.OUT_OF_RESOURCES, f"association aborted: {source}/{reason}")
+        super().__init__(
+            Reason.OUT_OF_RESOURCES, f"association aborted: {source}/{reason} ({reasons.abort(source, reason)})"
+        )
         self.source, self.abort_reason, self.by_peer = source, reason, by_peer
 
 

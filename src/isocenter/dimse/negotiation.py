@@ -24,6 +24,7 @@ from isocenter.dimse.pdu import (
 )
 from isocenter.dimse.service import Context
 from isocenter.dimse.settings import DEFAULTS, ProposedContext, Settings
+from isocenter.dimse.transport import Session
 
 NO_REASON: Final = AssociateReject(1, 1, 1)
 APPLICATION_CONTEXT_NOT_SUPPORTED: Final = AssociateReject(1, 1, 2)
@@ -69,6 +70,8 @@ class Admission:
     """Its limits and time-outs; None: the acceptor's. Window and maximum PDU are the answer's own."""
     basis: object = None
     """What the policy decided by, for the services: `Association.basis`."""
+    user: str = ""
+    """Who the requestor's user is, where an identity was verified: `Association.user`."""
 
 
 Decision: TypeAlias = AssociateAccept | AssociateReject | Admission
@@ -77,8 +80,9 @@ Decision: TypeAlias = AssociateAccept | AssociateReject | Admission
 class Policy(Protocol):
     """Decides on association requests."""
 
-    def negotiate(self, request: AssociateRequest, address: str, port: int) -> Decision:
-        """The answer to a request from the IP `address` to our `port`. Called in the association's thread."""
+    def negotiate(self, request: AssociateRequest, address: str, port: int, session: Session | None = None) -> Decision:
+        """The answer to a request from the IP `address` to our `port`, over the TLS `session` or without TLS. Called in
+        the association's thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,9 @@ class TitlePolicy:
     reject_empty: bool = False
     """Reject an association of which no context is acceptable, instead of accepting it without any."""
 
-    def negotiate(self, request: AssociateRequest, address: str, port: int) -> AssociateAccept | AssociateReject:
+    def negotiate(
+        self, request: AssociateRequest, address: str, port: int, session: Session | None = None
+    ) -> AssociateAccept | AssociateReject:
         """See `Policy`."""
         refusal = check_titles(request, self.called, self.calling)
         if refusal is not None:

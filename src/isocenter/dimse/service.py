@@ -2,7 +2,9 @@
 
 For each request the `ServiceMap` names the service. Its `sink` takes the data set as it arrives, then `perform` answers
 with `association.respond(...)`. A service that wants small data sets whole derives from `BufferedService`. All of it
-runs in the association's thread. An exception of a service, in any of these calls, becomes a failure response.
+runs in the association's thread; but where a peer may have several operations in flight, `perform` of a service whose
+attribute `overlaps` is True runs in other threads (see `overlapping`), where it may do nothing with the association but
+`respond`. An exception of a service, in any of these calls, becomes a failure response.
 """
 
 from abc import ABC, abstractmethod

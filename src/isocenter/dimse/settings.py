@@ -15,7 +15,7 @@ class Settings:
     """The longest PDU we send, whatever longer the peer would take."""
     window: tuple[int, int] = (1, 1)
     """Operations at once (invoked, performed) by us, as far as the peer agrees; 0: any number. Where it is (1, 1)
-    nothing is proposed. Several that we perform are done one after the other."""
+    nothing is proposed. Several that we perform overlap where their service can do that (see `overlapping`)."""
     artim: float = 30.0
     """From the connection to the association request, and from the last PDU to the close (PS3.8 9.1.5)."""
     dimse: float = 60.0

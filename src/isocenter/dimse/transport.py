@@ -5,32 +5,64 @@ that leaves Nagle's algorithm on would otherwise wait 40 ms for the acknowledgem
 """
 
 import contextlib
+import hashlib
 import select
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from isocenter.dimse.failures import PeerTimeout, PeerUnreachable
 
 Buffer = bytes | bytearray | memoryview
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _AT_ONCE = 0.001
+_HANDSHAKE = 1 << 14
+_ENCRYPTED = 1 << 16
+"""Bytes of TLS records that are received at once."""
 
 
 class Quiet(Exception):
     """Nothing arrived within the receive time-out."""
 
 
+class Session(NamedTuple):
+    """A TLS session as it was agreed on, and whom it is with."""
+
+    version: str
+    """`TLSv1.2` or `TLSv1.3`."""
+    cipher: str
+    """The cipher suite, by OpenSSL's name."""
+    fingerprint: str = ""
+    """SHA-256 of the peer's certificate in hexadecimal, lower case; empty: it showed none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """How a requestor uses TLS."""
+
+    context: ssl.SSLContext
+    name: str = ""
+    """The name or address that the acceptor's certificate must be for; empty: any that `context` trusts."""
+    fingerprint: str = ""
+    """SHA-256 of the acceptor's certificate in hexadecimal, lower case; empty: any that `context` trusts."""
+
+
 class Transport(Protocol):
     """A connection to one peer."""
+
+    session: Session | None
+    """None without TLS."""
 
     def receive_into(self, buffer: memoryview) -> int:
         """Wait for bytes; how many came, 0 at the end or on a broken connection. `Quiet` after the time-out."""
 
-    def readable(self, seconds: float) -> bool:
-        """Whether bytes, or the end, are there within `seconds`."""
+    def readable(self, seconds: float | None, *, waker: int | None = None) -> bool:
+        """Whether bytes, or the end, are there within `seconds` (None: however long it takes), or until the file
+        descriptor `waker` is readable."""
 
     def poll_into(self, buffer: memoryview) -> int | None:
         """As `receive_into` without waiting; None where nothing is there."""
@@ -67,17 +99,43 @@ def secured(
     `sock` is closed where that fails. `name`: the server's, for its certificate, on the client's side.
     """
     _no_delay(sock)
-    sock.settimeout(deadline)
-    wrapped: ssl.SSLSocket | None = None
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
-        wrapped = context.wrap_socket(
-            sock, server_side=server, do_handshake_on_connect=False, server_hostname=name or None
-        )
-        wrapped.do_handshake()
+        session = context.wrap_bio(coming, going, server_side=server, server_hostname=name or None)
+        _shake_hands(sock, session, coming, going, time.monotonic() + deadline)
     except (OSError, ValueError) as error:
-        (wrapped or sock).close()
-        raise PeerUnreachable(f"TLS handshake: {type(error).__name__}") from error
-    return TlsTransport(wrapped, send_timeout)
+        sock.close()
+        raise PeerUnreachable(f"TLS handshake: {_why(error)}") from error
+    return TlsTransport(plain(sock, send_timeout=send_timeout), session, coming, going)
+
+
+def _shake_hands(
+    sock: socket.socket, session: ssl.SSLObject, coming: ssl.MemoryBIO, going: ssl.MemoryBIO, until: float
+) -> None:
+    done = False
+    while not done:
+        sock.settimeout(max(until - time.monotonic(), _AT_ONCE))
+        try:
+            session.do_handshake()
+            done = True
+        except ssl.SSLWantReadError:
+            pass
+        finally:
+            sock.sendall(going.read())  # after a failure the alert
+        if not done:
+            piece = sock.recv(_HANDSHAKE)
+            if not piece or time.monotonic() > until:
+                raise ConnectionAbortedError if not piece else TimeoutError
+            coming.write(piece)
+
+
+def _why(error: Exception) -> str:
+    """What the handshake failed at, in OpenSSL's words where it has any."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the peer's certificate: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    return "time-out" if isinstance(error, TimeoutError) else type(error).__name__
 
 
 def _no_delay(sock: socket.socket) -> None:
@@ -86,10 +144,13 @@ def _no_delay(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def _readable(sock: socket.socket, seconds: float) -> bool:
+def _readable(sock: socket.socket, seconds: float | None, waker: int | None) -> bool:
     waiting = select.poll()
     waiting.register(sock, select.POLLIN)
-    return bool(waiting.poll(max(0.0, seconds) * 1000))
+    if waker is not None:
+        waiting.register(waker, select.POLLIN)
+    found = waiting.poll(None if seconds is None else max(0.0, seconds) * 1000)
+    return any(fd != waker for fd, _ in found)
 
 
 def _timeval(seconds: float) -> bytes:
@@ -99,6 +160,8 @@ def _timeval(seconds: float) -> bytes:
 
 class PlainTransport:
     """TCP without TLS. Time-outs are SO_RCVTIMEO and SO_SNDTIMEO, so that a receive is one system call."""
+
+    session: Session | None = None
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -116,9 +179,9 @@ class PlainTransport:
         except OSError:
             return 0
 
-    def readable(self, seconds: float) -> bool:
+    def readable(self, seconds: float | None, *, waker: int | None = None) -> bool:
         """See `Transport`."""
-        return _readable(self._sock, seconds)
+        return _readable(self._sock, seconds, waker)
 
     def poll_into(self, buffer: memoryview) -> int | None:
         """See `Transport`."""
@@ -164,6 +227,11 @@ class PlainTransport:
         """See `Transport`."""
         self._sock.close()
 
+    def send_at_once(self, data: bytes) -> None:
+        """Send a few bytes if that needs no waiting. Never raises."""
+        with contextlib.suppress(OSError):
+            self._sock.send(data, socket.MSG_DONTWAIT)
+
 
 def _rest(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
     """What is left of `buffers` after `sent` bytes."""
@@ -177,67 +245,94 @@ def _rest(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
     return rest
 
 
-class TlsTransport:
-    """TCP with TLS. OpenSSL has no vectors: what is sent at once is joined first."""
+def _session(session: ssl.SSLObject) -> Session:
+    suite, shown = session.cipher(), session.getpeercert(binary_form=True)
+    fingerprint = hashlib.sha256(shown).hexdigest() if shown else ""
+    return Session(session.version() or "", suite[0] if suite else "", fingerprint)
 
-    def __init__(self, sock: ssl.SSLSocket, send_timeout: float) -> None:
-        self._sock = sock
-        self._send_timeout = send_timeout or None
-        self._timeout: float | None = None
-        self._sock.settimeout(None)
+
+class TlsTransport:
+    """TLS between the association and a plain transport.
+
+    OpenSSL is kept away from the socket: it would ask for each record twice, and hand out no more than one at a time.
+    So what one system call brings is decrypted in one go, and what is sent at once leaves with one. One thread uses all
+    of it but `shut`, since an SSL object takes no two at once.
+    """
+
+    def __init__(
+        self, transport: PlainTransport, session: ssl.SSLObject, coming: ssl.MemoryBIO, going: ssl.MemoryBIO
+    ) -> None:
+        self._plain, self._ssl, self._coming, self._going = transport, session, coming, going
+        self._encrypted = memoryview(bytearray(_ENCRYPTED))
+        self.session: Session | None = _session(session)
 
     def receive_into(self, buffer: memoryview) -> int:
         """See `Transport`."""
-        try:
-            if _QUICKACK is not None:
-                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            return self._sock.recv_into(buffer)
-        except TimeoutError:
-            raise Quiet from None
-        except OSError:
-            return 0
+        while (n := self._decrypted(buffer)) is None:
+            got = self._plain.receive_into(self._encrypted)
+            if not got:
+                return 0
+            self._coming.write(self._encrypted[:got])
+        return n
 
-    def readable(self, seconds: float) -> bool:
+    def readable(self, seconds: float | None, *, waker: int | None = None) -> bool:
         """See `Transport`."""
-        return self._sock.pending() > 0 or _readable(self._sock, seconds)
+        return bool(self._coming.pending or self._ssl.pending()) or self._plain.readable(seconds, waker=waker)
 
     def poll_into(self, buffer: memoryview) -> int | None:
         """See `Transport`."""
-        self._sock.settimeout(0.0)
+        while (n := self._decrypted(buffer)) is None:
+            got = self._plain.poll_into(self._encrypted)
+            if not got:
+                return got
+            self._coming.write(self._encrypted[:got])
+        return n
+
+    def _decrypted(self, buffer: memoryview) -> int | None:
+        """As many bytes as are here; 0 at the end of the session, None where a record is not complete yet."""
+        done, more = 0, True
         try:
-            return self._sock.recv_into(buffer)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
-            return None
+            while done < len(buffer) and (n := self._ssl.read(len(buffer) - done, buffer[done:])):
+                done += n  # type: ignore[operator]
+        except ssl.SSLWantReadError:
+            more = False
         except OSError:
-            return 0
-        finally:
-            self._sock.settimeout(self._timeout)
+            pass  # seen again at the next call, if anything came before it
+        if self._going.pending:
+            self._leave()
+        return done if done or more else None
+
+    def _leave(self) -> None:
+        """What OpenSSL answers by itself; a connection that is lost shows at the next call."""
+        with contextlib.suppress(OSError, PeerTimeout):
+            self._plain.send((self._going.read(),))
 
     def send(self, buffers: Sequence[Buffer]) -> None:
         """See `Transport`."""
-        self._sock.settimeout(self._send_timeout)
-        try:
-            self._sock.sendall(b"".join(buffers) if len(buffers) > 1 else buffers[0])
-        except TimeoutError:
-            raise PeerTimeout("sending") from None
-        finally:
-            self._sock.settimeout(self._timeout)
+        self._ssl.write(b"".join(buffers) if len(buffers) > 1 else buffers[0])
+        self._plain.send((self._going.read(),))
 
     def quiet_after(self, seconds: float) -> None:
         """See `Transport`."""
-        self._timeout = max(seconds, _AT_ONCE) if seconds else None
-        self._sock.settimeout(self._timeout)
+        self._plain.quiet_after(seconds)
 
     def finish(self) -> None:
         """See `Transport`."""
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+        self._say_goodbye()
+        self._plain.finish()
 
     def shut(self, *, sending: bool) -> None:
         """See `Transport`."""
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR if sending else socket.SHUT_RD)
+        self._plain.shut(sending=sending)
 
     def close(self) -> None:
         """See `Transport`."""
-        self._sock.close()
+        self._say_goodbye()
+        self._plain.close()
+
+    def _say_goodbye(self) -> None:
+        """Send close_notify (RFC 8446 6.1) as far as that needs no waiting; once."""
+        with contextlib.suppress(OSError, ValueError):
+            self._ssl.unwrap()
+        if self._going.pending:
+            self._plain.send_at_once(self._going.read())

@@ -31,7 +31,7 @@ class Admitting:
     def __init__(self, **settings: Settings) -> None:
         self._settings = settings
 
-    def negotiate(self, request: AssociateRequest, address: str, port: int) -> Admission:
+    def negotiate(self, request: AssociateRequest, address: str, port: int, session: object) -> Admission:
         """See `dimse.Policy`."""
         own = self._settings[request.called]
         answer = accept(request, lambda _: Offer(()), settings=own)
