@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from isocenter import database
 from isocenter.cli.configuring import loaded
 from isocenter.cli.ending import Exit, say
-from isocenter.config import Entry, Kind, Loaded, Peer, Settings
+from isocenter.config import Entry, HostedAE, Kind, Loaded, Peer, Settings, from_preset
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError, Reason, Retriable
 from isocenter.registry.changing import Changed, Registry
@@ -94,8 +94,28 @@ def show(kind: Kind, text: str, place: Place, *, as_json: bool) -> Exit:
         return Exit.OK
     for each in shown:
         typer.echo(f"{_line(each.entry)}  ({each.source})")
+        given = from_preset(each.entry) if isinstance(each.entry, HostedAE) else {}
         for key, value in msgspec.to_builtins(each.entry).items():
-            typer.echo(f"  {key} = {json.dumps(value)}")
+            of_it = any(name.partition(".")[0] == key for name in given)
+            typer.echo(f"  {key} = {json.dumps(value)}{'  (preset)' if of_it else ''}")
+    return Exit.OK
+
+
+def presets(name: str | None, *, as_json: bool) -> Exit:
+    """`ae presets`: their names, or what one of them gives to an AE, with the sources."""
+    from isocenter.declarations.presets import FIELDS
+
+    shown = {preset: fields for preset, fields in FIELDS.items() if name in (None, preset)}
+    if not shown:
+        raise ConfigurationError(f"there is no preset {name!r}: {', '.join(FIELDS)}")
+    if as_json:
+        told = {p: {key: given._asdict() for key, given in fields.items()} for p, fields in shown.items()}
+        typer.echo(json.dumps(told))
+        return Exit.OK
+    for preset, fields in shown.items():
+        typer.echo(preset if name is None else f"{preset} gives an AE:")
+        for key, given in fields.items() if name else ():
+            typer.echo(f"  {f'{key} = {json.dumps(given.value)}':56}  {given.source}")
     return Exit.OK
 
 
@@ -184,7 +204,9 @@ def _host(entry: Entry) -> str:
 
 def _line(entry: Entry) -> str:
     if isinstance(entry, Peer):
-        place = f"at {entry.host} port {entry.port}" if entry.host else "anywhere"
+        place = (
+            f"at {entry.host} port {entry.port}" if entry.host else f"from {', '.join(entry.addresses) or 'anywhere'}"
+        )
         return f"{entry.title:16}  {place}, may {' '.join(entry.allow) or 'nothing'}"
     return f"{entry.title:16}  {entry.role}, {entry.preset}, offers {' '.join(entry.services) or 'nothing'}"
 

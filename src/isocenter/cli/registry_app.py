@@ -93,6 +93,18 @@ def group(kind: "Kind", what: str) -> typer.Typer:
         with told():
             stop(registering.remove(kind, name, registering.Place(config, data, database), as_json=json))
 
+    if kind == "ae":
+
+        @app.command()
+        def presets(
+            name: Annotated[str | None, typer.Argument(metavar="PRESET", help="Whose settings are printed.")] = None,
+            json: options.Json = False,
+        ) -> None:
+            from isocenter.cli import registering
+
+            with told():
+                stop(registering.presets(name, as_json=json))
+
     _explain(app, what)
     return app
 
@@ -103,6 +115,7 @@ _HELP = {
     "add": "Add one to the stored {}. A running server sees it at once.",
     "set": "Change settings of one of the stored {}.",
     "remove": "Remove one of the stored {}.",
+    "presets": "List the presets that {} may have, or what one of them sets.",
 }
 
 

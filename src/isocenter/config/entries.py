@@ -11,6 +11,7 @@ import msgspec
 
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.config.sources import check_keys, field_of, plain, unknown
+from isocenter.declarations import presets
 from isocenter.errors import ConfigurationError
 
 Kind = Literal["ae", "peer"]
@@ -23,17 +24,42 @@ def entry(kind: Kind, values: Mapping[str, Any], *, origin: str) -> Entry:
     """The AE or peer of plain values, checked. ConfigurationError names `origin` and the key that is wrong."""
     check_keys(values, _STRUCTS[kind], origin=origin, prefix=f"{kind}.")
     try:
-        row: Entry = msgspec.convert(values, _STRUCTS[kind], strict=False)
+        full = with_preset(values) if kind == "ae" else values
+        row: Entry = msgspec.convert(full, _STRUCTS[kind], strict=False)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{origin}: {kind}.{where(str(error))}") from error
     check_entry(row)
     return row
 
 
+def with_preset(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain values of an AE with those of its preset under them."""
+    preset = str(values.get("preset", "default"))
+    if (now := presets.RENAMED.get(preset)) is not None:
+        raise ConfigurationError(f"ae.preset: {preset!r} is called {now!r} now")
+    return presets.under(preset, values)
+
+
+def from_preset(ae: HostedAE) -> dict[str, str]:
+    """The settings of `ae` that are as its preset has them, dotted, and where the source says so."""
+    return {name: given.source for name, given in presets.FIELDS[ae.preset].items() if _at(ae, name) == given.value}
+
+
+def _at(ae: HostedAE, name: str) -> Any:
+    found: Any = ae
+    for step in name.split("."):
+        found = getattr(found, step)
+    return found
+
+
 def check_entry(row: Entry) -> None:
     """Refuse a title or an address that can't be one."""
+    kind = "peer" if isinstance(row, Peer) else "ae"
     if problem := title_problem(row.title):
-        raise ConfigurationError(f"{'peer' if isinstance(row, Peer) else 'ae'}.title: {row.title!r} {problem}")
+        raise ConfigurationError(f"{kind}.title: {row.title!r} {problem}")
+    for alias in row.aliases if isinstance(row, Peer) else ():
+        if problem := title_problem(alias):
+            raise ConfigurationError(f"peer.aliases: {alias!r} {problem}")
     for address in row.addresses if isinstance(row, Peer) else ():
         try:
             ipaddress.ip_network(address, strict=False)

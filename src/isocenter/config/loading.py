@@ -5,14 +5,16 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from isocenter.config.entries import check_entry, where
+from isocenter.config.entries import check_entry, where, with_preset
 from isocenter.config.settings import HostedAE, Peer, Settings
 from isocenter.config.sources import FILE_NAME, Tree, check_keys, from_environment, from_file
+from isocenter.declarations.indexed_attributes import configured_keys
 from isocenter.errors import ConfigurationError
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
@@ -73,6 +75,8 @@ def build(values: Mapping[str, Any]) -> Settings:
     tree = dict(values)
     for path in _SIZES:
         _read_size(tree, path)
+    if isinstance(rows := tree.get("ae"), list):
+        tree["ae"] = [with_preset(row) if isinstance(row, Mapping) else row for row in rows]
     try:
         settings = msgspec.convert(tree, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
@@ -106,6 +110,8 @@ def check(settings: Settings) -> None:
     """Refuse what contradicts itself or opens the archive to a network by accident."""
     _check_titles(settings)
     _check_database(settings.database)
+    configured_keys(settings.index.attributes)
+    _check_standard(settings.standard)
     if not settings.loopback and not settings.insecure:
         _check_beyond_loopback(settings)
 
@@ -134,6 +140,16 @@ def _check_database(url: str) -> None:
         raise ConfigurationError(f"database: {scheme!r} is neither sqlite nor postgresql")
 
 
+def _check_standard(folder: str) -> None:
+    """Only what can be seen at a glance: the processes that validate read the tables themselves."""
+    if not folder:
+        return
+    if not any(Path(folder).glob("[0-9][0-9][0-9][0-9][a-h]/*/")):
+        raise ConfigurationError(f"standard: there are no tables of the standard in {folder}")
+    if find_spec("dicom_validator") is None:
+        raise ConfigurationError("standard: dicom-validator is not installed (`pip install isocenter[validate]`)")
+
+
 def _check_beyond_loopback(settings: Settings) -> None:
     if not settings.dicom_policy and not settings.peers and any(_guarded(settings, ae) for ae in settings.aes):
         raise ConfigurationError(
@@ -148,7 +164,7 @@ def _check_beyond_loopback(settings: Settings) -> None:
 
 
 def _guarded(settings: Settings, ae: HostedAE) -> bool:
-    return ae.known_peers if ae.known_peers is not None else settings.policy == "known-peers"
+    return settings.policy_of(ae) != "open"
 
 
 def may_call_from(peer: Peer, address: str) -> bool:

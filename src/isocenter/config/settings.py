@@ -1,7 +1,8 @@
 """Every setting of an installation, as frozen structs with their defaults.
 
-A struct's fields are the keys of the TOML file; `ae` and `peer` are arrays of tables. What is written here is the
-whole list: `config.sources` refuses any other key. Times are seconds, sizes bytes (a text such as "1 GiB" is read too).
+A struct's fields are the keys of the TOML file; `ae` and `peer` are arrays of tables (`entities`). What is written in
+these structs is the whole list: `config.sources` refuses any other key. Times are seconds, sizes bytes (a text such as
+"1 GiB" is read too).
 """
 
 import ipaddress
@@ -10,127 +11,44 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from isocenter.declarations.presets import Preset
+from isocenter.config.coercion import Hooks, Rule
+from isocenter.config.entities import (
+    PERMISSIONS,
+    ClassRole,
+    Commitment,
+    HostedAE,
+    Peer,
+    Permission,
+    Policy,
+    ResponseLimits,
+    SyntaxPriority,
+    Window,
+)
+from isocenter.config.kinds import Frozen, PduLength, Port, Positive, Seconds, Secret, Whole
+from isocenter.config.rejections import Rejections
+from isocenter.config.security import Identity, Tls, User
 
-Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
-"""A text that `config show` masks and that may come from the file that a `..._FILE` variable names."""
-
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
-Whole = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-PduLength = Annotated[int, msgspec.Meta(ge=4096, le=16 << 20)]
-
-Permission = Literal["store", "find", "move", "get", "commit", "worklist", "procedure-step", "print"]
-PERMISSIONS: tuple[Permission, ...] = ("store", "find", "move", "get", "commit", "worklist", "procedure-step", "print")
-
-
-class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
-    """What all the structs of the settings share."""
-
-
-class ResponseLimits(Frozen, frozen=True, kw_only=True):
-    """How many matches a query may have at each level before it is refused; 0 means no limit (M-FIND-06, M-MOVE-06)."""
-
-    patient: Whole = 0
-    """At patient level."""
-    study: Whole = 0
-    """At study level."""
-    series: Whole = 0
-    """At series level."""
-    image: Whole = 0
-    """At image level."""
-
-
-class Window(Frozen, frozen=True, kw_only=True):
-    """Asynchronous operations on one association (PS3.7 D.3.3.3), as far as the peer agrees; 0 means any number.
-
-    I-ASSOC-08, I-ASSOC-33, M-ASSOC-06.
-    """
-
-    invoked: Whole = 1
-    """Operations of ours that may be under way at once, such as the C-STOREs of a C-MOVE; 1: nothing is proposed."""
-    performed: Whole = 1
-    """Operations that a peer may have under way at once. They are performed one after the other."""
-
-
-class HostedAE(Frozen, frozen=True, kw_only=True):
-    """An Application Entity that this installation hosts: a door to the archive with a title and habits of its own."""
-
-    title: Title = "ISOCENTER"
-    """What peers call."""
-    role: Literal["archive"] = "archive"
-    """What it does."""
-    preset: Preset = "default"
-    """Whose statuses and order of transfer syntaxes it follows (`declarations.statuses`, `.transfer_syntaxes`)."""
-    services: tuple[Permission, ...] = PERMISSIONS
-    """What it offers to those who may connect; Verification always."""
-    storage: Literal["any", "declared", "none"] = "any"
-    """Storage classes it accepts: whatever is proposed as one, those the registry knows, or none."""
-    classes: tuple[str, ...] = ()
-    """Storage SOP Class UIDs accepted beside `storage` (I-ARCH-12)."""
-    syntaxes: tuple[str, ...] = ()
-    """Transfer Syntax UIDs it accepts for storage, in order of preference; none listed: any, in the preset's order."""
-    syntax_choice: Literal["", "acceptor", "proposer"] = ""
-    """Whose order decides among the proposed transfer syntaxes (I-CTX-02, M-ASSOC-09); empty: as `preset` has it."""
-    duplicates: Literal["keep-first", "keep-first-supplement", "replace", "new-uid", "reject"] = "keep-first"
-    """What becomes of another object with a SOP Instance UID that is known already; nothing is ever deleted for it."""
-    responses: ResponseLimits = ResponseLimits()
-    case_sensitive: bool = False
-    """Person names and other folded texts match with their case (M-FIND-04)."""
-    accent_sensitive: bool = False
-    """Person names and other folded texts match with their marks (M-FIND-05)."""
-    character_set: str = "ISO_IR 192"
-    """Assumed where a data set without Specific Character Set holds more than ASCII (I-CHAR-04)."""
-    unknown_destination: Literal["refuse", "requestor"] = "refuse"
-    """A C-MOVE to a title that no peer has: A801, or try the requestor's own address (I-ASSOC-02)."""
-    unknown_destination_port: Port = 104
-    """The port of that address."""
-    relational: bool = True
-    """Relational queries and retrievals are granted where they are asked for (I-CTX-07)."""
-    known_peers: bool | None = None
-    """Only registered peers may call. Not given: what `dicom_policy` says."""
-    associations: Whole = 0
-    """Associations at once to this title; 0: only the limit of the whole server."""
-    window: Window = Window()
-    max_pdu: PduLength | None = None
-    """Largest PDU it announces that it takes (I-ASSOC-04). Not given: that of the whole server."""
-    max_pdu_sent: PduLength | None = None
-    """Largest PDU it sends, whatever the peer would take. Not given: that of the whole server."""
-    dimse: Seconds | None = None
-    """As `limits.dimse`, on associations that it accepts or opens. Not given: that of the whole server."""
-    response: Seconds | None = None
-    """As `limits.response`, on associations that it accepts or opens. Not given: that of the whole server."""
-    idle: Seconds | None = None
-    """As `limits.idle`, on associations that it accepts or opens. Not given: that of the whole server."""
-
-
-class Peer(Frozen, frozen=True, kw_only=True):
-    """A remote Application Entity: who may call, and where C-MOVE and the command line may send."""
-
-    title: Title
-    """What it calls itself, and is called by."""
-    host: str = ""
-    """Name or address. Where it is given, a caller with this title must come from there (M-SEC-05)."""
-    port: Port = 104
-    """Where it accepts associations."""
-    addresses: tuple[str, ...] = ()
-    """Further addresses or networks (`10.1.0.0/16`) that the title may call from."""
-    allow: tuple[Permission, ...] = PERMISSIONS
-    """What it may ask for once it is connected (M-SEC-06); Verification always."""
-    called_as: str = ""
-    """The calling title we use towards it; empty: the AE that sends."""
-    syntaxes: tuple[str, ...] = ()
-    """Transfer Syntax UIDs it prefers when we send, in order."""
-    character_set: str = ""
-    """Assumed for its data sets without Specific Character Set; empty: the AE's."""
-    issuer: str = ""
-    """Issuer of Patient ID where its objects name none."""
-    associations: Positive = 4
-    """Associations that we open to it at once, over all processes of one machine (I-ASSOC-06)."""
-    max_pdu: Whole = 0
-    """Largest PDU announced to it; 0: the limit of the AE that calls."""
+__all__ = [
+    "PERMISSIONS",
+    "ClassRole",
+    "Commitment",
+    "HostedAE",
+    "Http",
+    "Index",
+    "Lanes",
+    "Limits",
+    "Peer",
+    "Permission",
+    "Policy",
+    "Processes",
+    "ResponseLimits",
+    "Revision",
+    "Settings",
+    "Statement",
+    "SyntaxPriority",
+    "Window",
+    "is_loopback",
+]
 
 
 class Limits(Frozen, frozen=True, kw_only=True):
@@ -206,6 +124,39 @@ class Http(Frozen, frozen=True, kw_only=True):
     lanes: Lanes = Lanes()
 
 
+class Index(Frozen, frozen=True, kw_only=True):
+    """What the index keeps beside the keys of every archive (M-FIND-03)."""
+
+    attributes: tuple[str, ...] = ()
+    """Further attributes to be matched and returned, `LEVEL:ATTRIBUTE`: `image:AcquisitionNumber`, `series:00180015`,
+    with dots into sequences; of a private element the VR too, and its creator if that is to be checked:
+    `image:00091001:LO:ACME 1.0`. What was stored before is gone through by a job (`index attributes`)."""
+
+
+class Revision(Frozen, frozen=True, kw_only=True):
+    """An earlier issue of the conformance statement, for its revision history."""
+
+    version: str
+    """Of the document."""
+    date: str
+    """Of its issue, such as `2026-01-31`."""
+    author: str = ""
+    """Who issued it."""
+    description: str = ""
+    """What was new in it."""
+
+
+class Statement(Frozen, frozen=True, kw_only=True):
+    """What the conformance statement says of itself (`isocenter conformance`)."""
+
+    company: str = "The Isocenter project"
+    """Who publishes it."""
+    document: str = ""
+    """Its number, where the company has one."""
+    revisions: tuple[Revision, ...] = msgspec.field(default=(), name="revision")
+    """Earlier issues; the one being written is added."""
+
+
 _DEFAULT_AES = (HostedAE(),)
 
 
@@ -226,18 +177,29 @@ class Settings(Frozen, frozen=True, kw_only=True):
     """What an acknowledged object survives: loss of power, or of the process only."""
     free_space_floor: Whole = 1 << 30
     """Objects are refused (A700) while less than this is free on the store's disk."""
-    dicom_policy: Literal["", "open", "known-peers"] = ""
-    """Who may open an association; empty: anyone on loopback, known peers beyond, of which the settings must then
-    name one."""
+    dicom_policy: Literal["", Policy] = ""
+    """Who may open an association: `open`, `known-titles`, `known-peers`, or `named-classes`; empty: anyone on
+    loopback, known peers beyond, of which the settings must then name one."""
     insecure: bool = False
     """Beyond loopback, leave HTTP and DICOM open. A banner says so."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """What the log holds; it goes to standard error, a JSON object a line, without patient data."""
     aes: tuple[HostedAE, ...] = msgspec.field(default=_DEFAULT_AES, name="ae")
     peers: tuple[Peer, ...] = msgspec.field(default=(), name="peer")
+    rules: tuple[Rule, ...] = msgspec.field(default=(), name="rule")
+    hooks: Hooks = Hooks()
+    standard: str = ""
+    """A folder with the tables of the standard, as dicom-validator keeps them, by which `validation = "iod"` checks
+    too; empty: only by the tables of this program."""
     limits: Limits = Limits()
     processes: Processes = Processes()
     http: Http = Http()
+    index: Index = Index()
+    rejection: Rejections = Rejections()
+    statement: Statement = Statement()
+    tls: Tls = Tls()
+    identity: Identity = Identity()
+    users: tuple[User, ...] = msgspec.field(default=(), name="user")
 
     @property
     def loopback(self) -> bool:
@@ -255,9 +217,13 @@ class Settings(Frozen, frozen=True, kw_only=True):
         return self.database_url.startswith("sqlite")
 
     @property
-    def policy(self) -> Literal["open", "known-peers"]:
+    def policy(self) -> Policy:
         """`dicom_policy` with its default filled in."""
         return self.dicom_policy or ("open" if self.loopback or self.insecure else "known-peers")
+
+    def policy_of(self, ae: HostedAE) -> Policy:
+        """Who may open an association to `ae`."""
+        return ae.policy or self.policy
 
     @property
     def http_open(self) -> bool:
@@ -284,8 +250,8 @@ class Settings(Frozen, frozen=True, kw_only=True):
         return next((ae for ae in self.aes if ae.title == title), None)
 
     def peers_titled(self, title: str) -> tuple[Peer, ...]:
-        """The peers of this title; several may share one, at several addresses."""
-        return tuple(peer for peer in self.peers if peer.title == title)
+        """The peers of this title or alias; several may share one, at several addresses."""
+        return tuple(peer for peer in self.peers if peer.title == title or title in peer.aliases)
 
 
 def is_loopback(host: str) -> bool:

@@ -7,15 +7,18 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from isocenter.config.entries import from_preset
 from isocenter.config.settings import Settings
 
 MASK = "********"
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):([^@\s]*)@")
 
 
 def show(settings: Settings, origins: Mapping[str, str] | None = None) -> str:
     """A TOML document that, but for its masked secrets, gives the same settings when it is read."""
-    lines = _table(masked(settings), "", origins or {})
+    given = {f"ae[{n}].{name}": f"preset {ae.preset}" for n, ae in enumerate(settings.aes) for name in from_preset(ae)}
+    lines = _table(masked(settings), "", {**given, **(origins or {})})
     return "\n".join(lines).strip() + "\n"
 
 
@@ -61,17 +64,23 @@ def _table(values: Mapping[str, Any], prefix: str, origins: Mapping[str, str]) -
             yield from ("", f"[{prefix}{key}]")
             yield from _table(value, f"{prefix}{key}.", origins)
         elif _is_table(value):
-            for row in value:
+            for number, row in enumerate(value):
                 yield from ("", f"[[{prefix}{key}]]")
-                yield from _row(row)
+                yield from _row(row, f"{prefix}{key}[{number}].", origins)
 
 
-def _row(row: Mapping[str, Any]) -> Iterator[str]:
+def _row(row: Mapping[str, Any], prefix: str, origins: Mapping[str, str]) -> Iterator[str]:
     for key, value in row.items():
+        origin = next((origin for path, origin in origins.items() if _names(path, f"{prefix}{key}")), "")
+        note = f"  # {origin}" if origin else ""
         if isinstance(value, Mapping):
-            yield f"{key} = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in value.items())} }}"
+            yield f"{key} = {{ {', '.join(f'{k} = {_toml(v)}' for k, v in value.items())} }}{note}"
         elif value is not None:
-            yield f"{key} = {_toml(value)}"
+            yield f"{key} = {_toml(value)}{note}"
+
+
+def _names(path: str, setting: str) -> bool:
+    return path == setting or path.startswith(f"{setting}.")
 
 
 def _is_table(value: Any) -> bool:
@@ -83,4 +92,11 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return f"[{', '.join(_toml(v) for v in value)}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_toml_key(key)} = {_toml(v)}" for key, v in value.items() if v is not None)
+        return f"{{ {', '.join(pairs)} }}"
     return msgspec.json.encode(value).decode()
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else msgspec.json.encode(key).decode()

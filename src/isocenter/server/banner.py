@@ -2,7 +2,7 @@
 
 from isocenter import __version__
 from isocenter.config import Settings
-from isocenter.server.ports import Listeners
+from isocenter.server.ports import Listeners, ae_ports
 
 
 def banner(settings: Settings, listeners: Listeners, token: str | None) -> str:
@@ -13,6 +13,7 @@ def banner(settings: Settings, listeners: Listeners, token: str | None) -> str:
         f"Isocenter {__version__}",
         f"  AE title   {titles}",
         f"  DICOM      {host} port {listeners.dicom_port} ({_who(settings)})",
+        *(f"             {host} port {some(ports)}: {title}" for title, ports in ae_ports(listeners).items()),
         f"  HTTP       {root(settings, listeners)} ({'open' if settings.http_open else 'token required'})",
         f"  DICOMweb   {root(settings, listeners)}dicom-web",
         f"  data       {settings.data.absolute()}",
@@ -20,6 +21,11 @@ def banner(settings: Settings, listeners: Listeners, token: str | None) -> str:
     if token is not None:
         lines += ["", f"  admin token (shown only now): {token}"]
     return "\n".join([*lines, *_warnings(settings)]) + "\n"
+
+
+def some(ports: list[int]) -> str:
+    """Ports for a person."""
+    return ", ".join(map(str, ports))
 
 
 def root(settings: Settings, listeners: Listeners) -> str:
@@ -39,7 +45,7 @@ def _warnings(settings: Settings) -> list[str]:
     told = []
     if settings.http_open:
         told.append("HTTP asks for no token: anyone who reaches this port reads everything.")
-    if any(ae.known_peers is False for ae in settings.aes) or settings.policy == "open":
+    if any(settings.policy_of(ae) == "open" for ae in settings.aes):
         told.append("The DICOM port is open: anyone who reaches it stores and reads.")
     if not told:
         return []

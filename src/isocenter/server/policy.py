@@ -11,27 +11,28 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isocenter import telemetry
 from isocenter.config import PERMISSIONS, HostedAE, Peer, Settings, may_call_from
-from isocenter.config.settings import Permission
-from isocenter.declarations import sop_classes
-from isocenter.declarations.transfer_syntaxes import CHOICES, NON_STORAGE, acceptable_for_storage, storage_order
+from isocenter.config.offered import accepts_storage, extras_of, offers, roles_left, roles_of, storage_syntaxes
+from isocenter.config.settings import Policy
+from isocenter.declarations.offers import OFFERINGS, Offering
+from isocenter.declarations.transfer_syntaxes import CHOICES, NON_STORAGE, acceptable_for_storage
 from isocenter.dicom import uids
 from isocenter.dimse import negotiation
-from isocenter.dimse.negotiation import Admission, Offer, Preference, QueryExtras, extras_answer
+from isocenter.dimse.negotiation import Admission, Offer, Preference, extras_answer
 from isocenter.dimse.pdu import AssociateReject, AssociateRequest
 from isocenter.dimse.settings import Settings as NetworkSettings
+from isocenter.dimse.transport import Session
 from isocenter.registry.roster import Directory, Fixed, Roster
+from isocenter.security.identity import Caller, Identities
+from isocenter.security.tls import plain_fingerprint
 from isocenter.server.board import Board
-from isocenter.services.find import MODELS as FIND_MODELS
-from isocenter.services.find import agreed_extensions
+from isocenter.server.ports import NO_OWN_PORTS, OwnPorts
 
 log = telemetry.logger("server.policy")
 
-MOVE_CLASSES = frozenset({uids.PATIENT_ROOT_MOVE, uids.STUDY_ROOT_MOVE, uids.PATIENT_STUDY_ONLY_MOVE})
-GET_CLASSES = frozenset({uids.PATIENT_ROOT_GET, uids.STUDY_ROOT_GET, uids.PATIENT_STUDY_ONLY_GET})
 _LOOKUP_AGE = 60.0  # seconds that a looked-up address of a peer's host counts
 
 
@@ -45,12 +46,12 @@ def network_settings(settings: Settings, ae: HostedAE | None = None) -> NetworkS
         max_pdu=own.max_pdu or limits.max_pdu,
         max_pdu_sent=own.max_pdu_sent or limits.max_pdu_sent,
         window=(own.window.invoked, own.window.performed),
-        artim=limits.artim,
+        artim=_first(own.artim, limits.artim),
         dimse=_first(own.dimse, limits.dimse),
         response=_first(own.response, limits.response),
         idle=_first(own.idle, limits.idle),
-        send=limits.send,
-        connect=limits.connect,
+        send=_first(own.send, limits.send),
+        connect=_first(own.connect, limits.connect),
         max_connections=2 * limits.associations + 64,
     )
 
@@ -116,82 +117,136 @@ def _look_up(host: str) -> frozenset[str]:
 class ArchivePolicy:
     """The policy of all the hosted AEs, in one worker. Without `directory` AEs and peers are those of `settings`."""
 
-    def __init__(self, settings: Settings, directory: Directory | None = None, *, hosts: Hosts | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory | None = None,
+        *,
+        hosts: Hosts | None = None,
+        ports: OwnPorts = NO_OWN_PORTS,
+    ) -> None:
         self.directory = directory or Fixed(settings)
-        self._hosts = hosts or Hosts()
+        self._hosts, self._ports = hosts or Hosts(), ports
+        self._identities = Identities(settings.identity, settings.users)
 
-    def negotiate(self, request: AssociateRequest, address: str, port: int) -> Admission | AssociateReject:
+    def negotiate(
+        self, request: AssociateRequest, address: str, port: int, session: Session | None = None
+    ) -> Admission | AssociateReject:
         """See `dimse.negotiation.Policy`."""
         roster = self.directory.now()
-        decision = self._decide(roster, request, address)
+        decision = self._decide(roster, request, address, port, session)
         if decision in _NO_SUCH_TITLE and (newest := self.directory.now(fresh=True)) is not roster:
-            decision = self._decide(newest, request, address)
+            decision = self._decide(newest, request, address, port, session)
         return decision
 
-    def _decide(self, roster: Roster, request: AssociateRequest, address: str) -> Admission | AssociateReject:
+    def _decide(
+        self, roster: Roster, request: AssociateRequest, address: str, port: int, session: Session | None
+    ) -> Admission | AssociateReject:
         settings = roster.settings
-        ae = settings.ae(request.called)
+        ae = self._called(settings, request.called, port)
         refusal = negotiation.check_titles(request, None if ae else frozenset(), None)
         if refusal is not None or ae is None:
             return refusal or negotiation.CALLED_TITLE_NOT_RECOGNIZED
-        titled = settings.peers_titled(request.calling)
+        level, titled = settings.policy_of(ae), settings.peers_titled(request.calling)
         peer = self._hosts.caller(titled, address)
-        if request.calling in roster.unreadable or (peer is None and _wants_peers(settings, ae)):
+        if request.calling in roster.unreadable or not _may_call(level, titled, peer):
             return negotiation.CALLING_TITLE_NOT_RECOGNIZED
+        if level == "known-titles":
+            peer = peer or titled[0]
         # where it is open the address is not looked at, but what the title may do stands
-        allow = (peer or titled[0]).allow if peer or titled else PERMISSIONS
+        known = peer or (titled[0] if titled else None)
+        allowed = Allowed(known.allow, known.sop_classes, level == "named-classes") if known else ANYTHING
+        if (unsafe := _unsafe(ae, known, session)) is not None:
+            return unsafe
+        who = self._identities.decide(
+            ae.identity, request.user.user_identity, Caller(request.calling, request.called, address)
+        )
+        if who is None:
+            return negotiation.NO_REASON
         own = network_settings(settings, ae)
         answer = negotiation.accept(
             request,
-            lambda abstract: _offer(ae, allow, abstract, request),
+            lambda abstract: _offer(ae, allowed, abstract, request),
             preference=Preference(ae.syntax_choice or CHOICES[ae.preset]),
             settings=own,
+            identity_response=who.response,
         )
-        return Admission(answer, own, Door(ae, peer))
+        if ae.reject_empty and all(context.result for context in answer.contexts):
+            return negotiation.NO_REASON
+        return Admission(answer, own, Door(ae, peer), who.user)
+
+    def _called(self, settings: Settings, title: str, port: int) -> HostedAE | None:
+        """The AE of this title that answers at `port`, else one there that answers whatever is called."""
+        ae = settings.ae(title)
+        if ae is not None and self._ports.answers(title, port):
+            return ae
+        return next((ae for ae in settings.aes if ae.any_title and self._ports.answers(ae.title, port)), None)
 
 
-def _wants_peers(settings: Settings, ae: HostedAE) -> bool:
-    return ae.known_peers if ae.known_peers is not None else settings.policy == "known-peers"
-
-
-def _offer(ae: HostedAE, allow: tuple[str, ...], abstract: str, request: AssociateRequest) -> Offer | None:
-    """What `ae` offers for an abstract syntax to a peer that may ask for `allow`."""
-    if abstract == uids.VERIFICATION:
-        return Offer(NON_STORAGE)
-    if abstract in FIND_MODELS:
-        return _service(ae, allow, "find", lambda asked: agreed_extensions(asked, relational=ae.relational))
-    relational = extras_answer(QueryExtras(relational=ae.relational))
-    if abstract in MOVE_CLASSES:
-        return _service(ae, allow, "move", relational)
-    if abstract in GET_CLASSES:
-        return _service(ae, allow, "get", relational)
-    if accepts_storage(ae, abstract):
-        return _storage(ae, abstract, request, allow)
+def _unsafe(ae: HostedAE, peer: Peer | None, session: Session | None) -> AssociateReject | None:
+    """The rejection of an association that is not as secure as the AE or the peer wants it, or None."""
+    if session is None:
+        wanted = ae.tls_only or (peer is not None and peer.tls_only)
+        return negotiation.NO_REASON if wanted else None
+    if peer is not None and peer.tls_fingerprint and session.fingerprint != plain_fingerprint(peer.tls_fingerprint):
+        return negotiation.CALLING_TITLE_NOT_RECOGNIZED
     return None
 
 
-def _service(
-    ae: HostedAE, allow: tuple[str, ...], permission: Permission, extended: Callable[[bytes], bytes | None]
-) -> Offer | None:
-    if permission not in ae.services:
-        return None
-    return Offer(NON_STORAGE, scu=permission in allow, extended=extended)
-
-
-def accepts_storage(ae: HostedAE, abstract: str) -> bool:
-    """Whether the AE takes objects of this class, or gives them back (I-ARCH-12)."""
-    if not {"store", "get"} & set(ae.services):
-        return False
-    if abstract in ae.classes:
+def _may_call(level: Policy, titled: tuple[Peer, ...], peer: Peer | None) -> bool:
+    """Whether a caller may come in, of whom `titled` have the title and `peer` the address too."""
+    if level == "open":
         return True
-    if ae.storage == "any":
-        return not sop_classes.is_service(abstract)
-    return ae.storage == "declared" and abstract in sop_classes.negotiable_for_storage()
+    return bool(titled) if level == "known-titles" else peer is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a peer may ask for: `services`, of these `classes` (`UID`, `UID:scu`, `UID:scp`; none listed: all, unless
+    only what is `named` counts)."""
+
+    services: tuple[str, ...] = PERMISSIONS
+    classes: tuple[str, ...] = ()
+    named: bool = False
+
+    def of(self, abstract: str, offer: Offer) -> Offer:
+        """What is left of an offer; without a role where nothing is, so that the context is refused."""
+        if not (self.classes or self.named) or abstract == uids.VERIFICATION:
+            return offer
+        scu, scp = roles_of(self.classes, abstract)
+        return replace(offer, scu=offer.scu and scu, scp=offer.scp and scp)
+
+
+ANYTHING = Allowed()
+
+
+def _offer(ae: HostedAE, allowed: Allowed, abstract: str, request: AssociateRequest) -> Offer | None:
+    """What `ae` offers for an abstract syntax to a peer that may ask for what is `allowed`."""
+    if (declared := OFFERINGS.get(ae.works_like(abstract))) is not None:
+        offer = _declared(ae, allowed.services, declared)
+    else:
+        offer = _storage(ae, abstract, request, allowed.services) if accepts_storage(ae, abstract) else None
+    if offer is None or abstract == uids.VERIFICATION:
+        return offer
+    if ae.sop_classes:
+        scu, scp = roles_left(ae, abstract)
+        offer = replace(offer, scu=offer.scu and scu, scp=offer.scp and scp)
+    return allowed.of(abstract, offer)
+
+
+def _declared(ae: HostedAE, allow: tuple[str, ...], declared: Offering) -> Offer | None:
+    """A service class other than storage, as `declarations.offers` has it."""
+    if not offers(ae, declared):
+        return None
+    may = not declared.service or declared.service in allow
+    extras = extras_of(ae, declared)
+    extended = extras_answer(extras) if extras else None
+    return Offer(NON_STORAGE, scu=declared.scu and may, scp=declared.scp and may, extended=extended)
 
 
 def _storage(ae: HostedAE, abstract: str, request: AssociateRequest, allow: tuple[str, ...]) -> Offer:
     able = set(allow) & set(ae.services)
-    order = ae.syntaxes or storage_order(ae.preset)
+    order = storage_syntaxes(ae)
     if not ae.syntaxes:
         order = (*order, *_unknown_syntaxes(abstract, request, order))
     return Offer(order, scu="store" in able, scp="get" in able)
@@ -218,10 +273,12 @@ class Places:
 
     def enter(self, called: str, calling: str, address: str) -> int | None:
         """Count one in, look whether that was one too many, and count it out again if so (I-ASSOC-32)."""
-        ae, number = self._directory.now().settings.ae(called), _number(called)
+        settings = self._directory.now().settings
+        ae = settings.ae(called) or next((ae for ae in settings.aes if ae.any_title), None)
+        own, number = ae or _NOTHING_OF_ITS_OWN, _number(ae.title if ae else called)
         address = plain(address)
         place = self._tally.enter(number, address)
-        if place is not None and self._beyond(number, ae.associations if ae else 0, address):
+        if place is not None and self._beyond(number, own, address):
             self._tally.leave(place)
             return None
         return place
@@ -231,11 +288,15 @@ class Places:
         assert isinstance(place, int)
         self._tally.leave(place)
 
-    def _beyond(self, number: int, own_limit: int, address: str) -> bool:
+    def _beyond(self, number: int, own: HostedAE, address: str) -> bool:
         board, limits = self._board, self._limits
         return (
             board.total() > limits.associations
-            or (own_limit > 0 and board.matching(ae=number) > own_limit)
+            or (own.associations > 0 and board.matching(ae=number) > own.associations)
+            or (
+                own.associations_per_address > 0
+                and board.matching(ae=number, address=address) > own.associations_per_address
+            )
             or (
                 limits.associations_per_address > 0
                 and board.matching(address=address) > limits.associations_per_address

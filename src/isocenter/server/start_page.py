@@ -13,8 +13,8 @@ from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.index.tables import patient, series, study
 from isocenter.registry.roster import Directory
-from isocenter.server.banner import root
-from isocenter.server.ports import Listeners
+from isocenter.server.banner import root, some
+from isocenter.server.ports import Listeners, ae_ports
 
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
@@ -68,9 +68,10 @@ def _counts(database: Database) -> dict[str, int]:
 
 def page(settings: Settings, listeners: Listeners, counts: dict[str, int]) -> str:
     """The HTML. Everything that is not ours is escaped."""
+    own = ae_ports(listeners)
     aes = "".join(
         f"<tr><td><code>{escape(ae.title)}</code></td><td>{escape(ae.role)}</td>"
-        f"<td>{escape(settings.host)} port {listeners.dicom_port}</td></tr>"
+        f"<td>{escape(settings.host)} port {some(own.get(ae.title, [listeners.dicom_port]))}</td></tr>"
         for ae in settings.aes
     )
     held = "".join(f'<tr><td>{name}</td><td class="number">{n:,}</td></tr>' for name, n in counts.items())

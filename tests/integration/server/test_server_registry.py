@@ -93,6 +93,49 @@ def test_an_ae_comes_and_goes_while_associations_to_it_live(start: Callable[...,
         assert answered(lasting, made(1, PatientName="Fourth")).status == 0x0111
 
 
+@pytest.mark.req("I-SEC-01", "I-SEC-03", "I-SEC-04", "I-CONF-03", "P-ASSOC-06")
+def test_who_may_do_what_changes_while_an_association_lives(start: Callable[..., Any], cli: Cli) -> None:
+    """From anybody to named classes and roles, and by an alias; the association that is there goes on as it began."""
+    server = start().ready()
+    place = ("--data", str(server.data))
+    with call(server) as lasting:
+        cli("ae", "set", "ISOCENTER", "policy=named-classes", *place)
+        _await(lambda: not _open(server, "ISOCENTER"))
+        cli("peer", "add", "TESTER@127.0.0.1", f"sop_classes={CT}:scu", "aliases=OLD_TESTER,OLDER", *place)
+        for calling in ("TESTER", "OLD_TESTER", "OLDER"):
+            with call(server, calling=calling) as new:
+                assert {context.abstract for context in new.contexts.values()} == {CT, uids.VERIFICATION}
+        cli("peer", "set", "TESTER", "--unset", "aliases", f"sop_classes={CT}:scp,{MOVE}", *place)
+        _await(lambda: _accepts(server, "ISOCENTER", MOVE))
+        with call(server) as new:
+            assert {context.abstract for context in new.contexts.values()} == {MOVE, uids.VERIFICATION}
+        with pytest.raises(AssociationRejected):
+            call(server, calling="OLDER")
+        assert answered(lasting, made(1)).status == 0
+        assert list(lasting.move(MOVE, STUDY, "NOBODY"))[-1].status == 0xA801
+    done = cli("peer", "set", "TESTER", "sop_classes=CT", *place, check=False)
+    assert done.returncode == 2
+    assert "peer.sop_classes" in done.stderr
+
+
+@pytest.mark.req("I-CONF-05")
+def test_a_preset_and_its_values_may_change_while_an_association_lives(start: Callable[..., Any], cli: Cli) -> None:
+    server = start().ready()
+    place = ("--data", str(server.data))
+    cli("ae", "add", "PACS", "preset=pacs", "policy=open", *place)
+    with call(server, called="PACS") as lasting:
+        assert lasting.peer_max_pdu == 16384
+        cli("ae", "set", "PACS", "max_pdu=32768", *place)
+        _await(lambda: _announced(server, "PACS") == 32768)
+        assert lasting.echo() == 0
+    shown = json.loads(cli("ae", "show", "PACS", *place, "--json").stdout)[0]
+    assert (shown["max_pdu"], shown["response"], shown["duplicates"]) == (32768, 600, "keep-first-supplement")
+    cli("ae", "set", "PACS", "preset=viewer", "--unset", "max_pdu", *place)
+    _await(lambda: _announced(server, "PACS") == 16384 and not _accepts(server, "PACS", MOVE))
+    assert 'policy = "open"\n' in cli("ae", "show", "PACS", *place).stdout
+    assert "max_pdu = 16384  (preset)" in cli("ae", "show", "PACS", *place).stdout
+
+
 @pytest.mark.req("M-ASSOC-08", "I-SEC-03")
 def test_a_stopped_server_finds_what_was_stored_meanwhile(start: Callable[..., Any], cli: Cli, tmp_path: Path) -> None:
     server = start(ISOCENTER_DICOM_POLICY="known-peers").ready()
@@ -108,7 +151,7 @@ def test_a_stopped_server_finds_what_was_stored_meanwhile(start: Callable[..., A
     assert again.stop(signal.SIGTERM) == 0
 
 
-@pytest.mark.req("M-SEC-05", "M-ARCH-06")
+@pytest.mark.req("I-CONF-02", "I-CONF-04", "M-SEC-05", "M-ARCH-06", "P-CFG-01")
 def test_what_was_stored_outlives_the_index(start: Callable[..., Any], cli: Cli) -> None:
     """Changed with a running server and with a stopped one; then the index is lost, and made anew by a command."""
     server = start().ready()
@@ -160,6 +203,11 @@ def test_the_start_page_names_an_ae_that_came_later(server: Any, cli: Cli) -> No
     cli("ae", "add", "LATER", "--data", str(server.data))
     _await(lambda: "<code>LATER</code>" in httpx.get(server.url).text)
     cli("ae", "remove", "LATER", "--data", str(server.data))
+
+
+def _announced(server: Any, called: str) -> int:
+    with call(server, called=called) as association:
+        return association.peer_max_pdu
 
 
 def _accepts(server: Any, called: str, abstract: str) -> bool:

@@ -58,7 +58,7 @@ def test_the_file_that_a_variable_names_is_read(tmp_path: Path) -> None:
         ("[limit]\nartim = 1", "limits"),
         ("[limits]\nartm = 1", "limits.artim"),
         ("[[peer]]\ntitle = 'A'\nhst = 'b'", "peer[0].host"),
-        ("artim = 1", "limits.artim"),
+        ("turn = 1", "limits.turn"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest(tmp_path: Path, text: str, near: str) -> None:

@@ -84,11 +84,12 @@ def test_a_peer_without_an_address_may_call_from_anywhere() -> None:
 
 
 def test_one_ae_may_be_guarded_and_another_open() -> None:
-    settings = Settings(aes=(HostedAE(title="OPEN"), HostedAE(title="SHUT", known_peers=True)))
+    settings = Settings(aes=(HostedAE(title="OPEN"), HostedAE(title="SHUT", policy="known-peers")))
     assert isinstance(decide(settings, request(ECHO, called="OPEN")), AssociateAccept)
     assert decide(settings, request(ECHO, called="SHUT")) == AssociateReject(1, 1, 3)
 
 
+@pytest.mark.req("X-COM-10")
 def test_a_hosts_name_is_looked_up_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     now = [100.0]
@@ -136,7 +137,7 @@ def test_the_acceptors_order_decides_so_that_nobody_is_made_to_compress() -> Non
 @pytest.mark.req("M-ASSOC-09")
 def test_the_proposers_order_decides_where_that_is_set() -> None:
     offered = (J2K, uids.IMPLICIT_LE, uids.EXPLICIT_LE)
-    for ae in (HostedAE(preset="marie"), HostedAE(syntax_choice="proposer")):
+    for ae in (HostedAE(preset="pacs"), HostedAE(syntax_choice="proposer")):
         assert results(Settings(aes=(ae,)), (CT, offered)) == [(0, J2K)]
 
 
@@ -148,6 +149,7 @@ def test_an_ae_may_be_limited_to_some_syntaxes() -> None:
     ]
 
 
+@pytest.mark.req("I-EXT-02")
 def test_a_syntax_that_no_list_knows_is_kept_if_nothing_better_was_offered() -> None:
     assert results(Settings(), (CT, ("1.2.3.4.5",)), (CT, ("1.2.3.4.5", uids.EXPLICIT_LE))) == [
         (0, "1.2.3.4.5"),
@@ -274,7 +276,7 @@ class Changing:
     "after",
     [
         Settings(aes=(HostedAE(title="NEW"),)),
-        Settings(aes=(HostedAE(title="NEW", known_peers=True),), peers=(Peer(title="CT1"),)),
+        Settings(aes=(HostedAE(title="NEW", policy="known-peers"),), peers=(Peer(title="CT1"),)),
     ],
 )
 def test_a_title_that_is_missing_is_looked_for_again_at_once(after: Settings) -> None:
