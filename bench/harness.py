@@ -115,6 +115,22 @@ class Peer:
         return total / 1e6
 
 
+RULES = [
+    {
+        "when": "receive",
+        "where": [{"attribute": "PatientID", "exists": True}],
+        "do": [{"replace": "PatientID", "pattern": "^", "by": "BENCH-"}],
+    },
+    {"when": "receive", "modalities": ["CT", "MR"], "do": [{"set": "InstitutionName", "value": "Bench"}]},
+    {
+        "when": "receive",
+        "where": [{"attribute": "StationName", "matches": "^(CT|MR)\\d+"}],
+        "do": [{"map": "StationName", "table": {"CT1": "CT ONE"}}],
+    },
+]
+"""Three rules on receiving, of which two change every object."""
+
+
 class Isocenter(Peer):
     """Ours, as `isocenter serve` starts it; `settings` are environment variables."""
 
@@ -205,6 +221,7 @@ def all_peers() -> dict[str, Peer]:
     peers: list[Peer] = [
         StoreSCP("null", "--ignore"), StoreSCP("storescp"), Orthanc("orthanc-sqlite"), OrthancPostgres("orthanc-pg"),
         Isocenter(), Isocenter("isocenter-process", ISOCENTER_DURABILITY="process"),
+        Isocenter("isocenter-rules", ISOCENTER_RULE=json.dumps(RULES)),
     ]  # fmt: skip
     return {peer.name: peer for peer in peers}
 

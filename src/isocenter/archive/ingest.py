@@ -10,22 +10,30 @@ whether the index has it stays offered to recovery.
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from isocenter import telemetry
+from isocenter.archive.arriving import UNCHANGED, Origin, Stored
+from isocenter.archive.coercing import Coerced, Identity, Waiting, recast
 from isocenter.archive.likeness import likeness
 from isocenter.archive.renaming import renamed
+from isocenter.archive.resending import Resending
+from isocenter.archive.validation import Incoming
+from isocenter.config.rejections import Rejections
 from isocenter.dicom import part10, uids
 from isocenter.dicom.elements import MalformedDataSet
-from isocenter.dicom.part10 import Receipt
+from isocenter.dicom.part10 import Receipt, Received
 from isocenter.dicom.scan import NeedMore, Scan, scan, scan_file
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.index import extract
-from isocenter.index.records import Arrival, DuplicatePolicy, ExceptionNote, Verdict
+from isocenter.index.keys import STANDARD, Wanted
+from isocenter.index.records import Arrival, DuplicatePolicy, ExceptionNote, Likeness, Verdict
 from isocenter.index.writer import Writer
 from isocenter.store.api import Spool, Store
+
+__all__ = ["Ingest", "Origin", "Reception", "Stored", "now"]
 
 log = telemetry.logger("archive.ingest")
 
@@ -35,37 +43,13 @@ _LONGEST_PREFIX = 1 << 20
 """A header that goes on beyond this is scanned at the end, in pieces."""
 _LONGEST_UID = 256
 """Characters of a UID that are looked at; none of a data set may be longer (`index.extract`)."""
+_REJECTIONS = Rejections()
 _NO_DIGEST = "?" * 64
 _UNTOLD = frozenset({DuplicatePolicy.KEEP_FIRST, DuplicatePolicy.NEW_UID})
 """Policies that leave no trace in the receipt, since a rebuilt index needs none to come to the same verdicts."""
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who sent an object to whom. `address` is the peer's IP address; AE titles as negotiated ('' over HTTP)."""
-
-    calling: str
-    called: str
-    address: str
-    issuer: str = ""
-    """Issuer of Patient ID assumed where the object names none."""
-    character_set: str = ""
-    """Specific Character Set assumed where the object names none (I-CHAR-04)."""
-    policy: DuplicatePolicy = DuplicatePolicy.KEEP_FIRST
-
-
-class Stored(NamedTuple):
-    """What was stored, as the index filed it. `sop_uid` is another than was sent under the policy `new-uid`."""
-
-    verdict: str
-    study_uid: str
-    series_uid: str
-    sop_uid: str
-    store_key: str
-    size: int
 
 
 def now() -> int:
@@ -76,10 +60,21 @@ def now() -> int:
 class Ingest:
     """The door into the archive, shared by C-STORE, STOW-RS and imports."""
 
-    def __init__(self, store: Store, writer: Writer, clock: Callable[[], int] = now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        clock: Callable[[], int] = now,
+        *,
+        wanted: Wanted = STANDARD,
+        rejections: Rejections = _REJECTIONS,
+    ) -> None:
+        """`wanted`: what is indexed (`index.keys.wanted`). `rejections`: what becomes of objects that were rejected."""
         self.store = store
         self.writer = writer
         self.clock = clock
+        self.wanted = wanted
+        self.resending = Resending(store, writer, clock, rejections)
 
     def receive(self, origin: Origin, sop_class: str, sop_instance: str, syntax: str) -> "Reception":
         """Start receiving the data set of one instance in transfer syntax `syntax`.
@@ -92,12 +87,21 @@ class Ingest:
 class Reception:
     """One object on its way in. Give it the data set with `write`, then `finish`, `refuse` or `abandon` it."""
 
-    __slots__ = ("_blank_header", "_ingest", "_next_scan", "_origin", "_received_at", "_scan", "_spool", "sop_class",
-                 "sop_instance", "syntax")  # fmt: skip
+    __slots__ = ("_blank_header", "_coerced", "_ingest", "_next_scan", "_origin", "_received_at", "_remark", "_scan",
+                 "_spool", "_waiting", "sop_class", "sop_instance", "syntax")  # fmt: skip
 
     def __init__(
-        self, ingest: Ingest, spool: Spool, origin: Origin, sop_class: str, sop_instance: str, syntax: str
+        self,
+        ingest: Ingest,
+        spool: Spool,
+        origin: Origin,
+        sop_class: str,
+        sop_instance: str,
+        syntax: str,
+        *,
+        coerced: Coerced | None = None,
     ) -> None:
+        """`coerced`: what rules have made of the object already."""
         self._ingest = ingest
         self._spool = spool
         self._origin = origin
@@ -106,9 +110,16 @@ class Reception:
         self.syntax = syntax
         self._received_at = ingest.clock()
         self._scan: Scan | None = None
+        self._remark = ""
         self._next_scan = _PREFIX
-        self._blank_header = self._make_header()
-        spool.begin(len(self._blank_header))
+        self._waiting: Waiting | None = None
+        self._coerced = coerced
+        self._blank_header = b""
+        if origin.coercion is None or coerced is not None:
+            self._begin()
+        else:
+            indexed, assumed = ingest.wanted.indexed, origin.character_set
+            self._waiting = Waiting(origin.coercion, self._identity, syntax, indexed, assumed, self._received_at)
 
     def write(self, views: Sequence[memoryview | bytes]) -> None:
         """Take the next bytes of the data set; the views need to stay valid only during the call.
@@ -116,6 +127,11 @@ class Reception:
         Raises Retriable where they can't be written; `abandon` the reception then.
         """
         spool = self._spool
+        if self._waiting is not None:
+            decided = self._waiting.feed(views)
+            if decided is not None:
+                self._decide(*decided)
+            return
         spool.write(views)
         while spool.size >= self._next_scan:
             self._scan_prefix()
@@ -127,7 +143,13 @@ class Reception:
         (a second try does no harm, whatever became of the first).
         """
         started = time.perf_counter()
+        if self._waiting is not None:
+            self._decide(self._waiting.finish(), [])
         digest = self._spool.finish_data()
+        if self._coerced is not None and self._coerced.late:
+            stored = self._recast(digest)
+            if stored is not None:
+                return stored
         header = self._header(digest)
         try:
             self._spool.seal(header)
@@ -151,12 +173,60 @@ class Reception:
     def refuse(self, reason: Reason, comment: str) -> NoReturn:
         """Set the whole object aside for a reason that only its sender's protocol knows, and raise Refused."""
         refusal = Refused(reason, comment)
+        if self._waiting is not None:
+            self._decide(self._waiting.finish(), [])
         self._set_aside(self._spool.finish_data(), refusal)
         raise refusal
 
     def abandon(self) -> None:
         """The sender went away in mid-object: what was spooled never becomes an object."""
         self._spool.discard()
+
+    # --- changing
+
+    @property
+    def _identity(self) -> Identity:
+        """Under which UIDs the object is filed: the sender's, but where rules made others."""
+        return self._coerced.identity if self._coerced is not None else Identity(self.sop_class, self.sop_instance)
+
+    def _begin(self) -> None:
+        self._blank_header = self._make_header()
+        self._spool.begin(len(self._blank_header))
+
+    def _decide(self, coerced: Coerced, rest: Sequence[memoryview]) -> None:
+        """The rules have been asked: write what waited for them."""
+        self._coerced, self._waiting = coerced, None
+        self._begin()
+        self._scan, self._next_scan = coerced.scan, _PREFIX if coerced.scan is None else sys.maxsize
+        self.write([coerced.head, *rest])
+
+    def _recast(self, digest: str) -> Stored | None:
+        """Ask the rules about the whole object in the spool, and keep what they make of it in its place. None where
+        they change nothing, or can't be asked, which `_arrival` tells."""
+        spool, origin = self._spool, self._origin
+        assert origin.coercion is not None
+        asked = self._identity, origin.character_set, self._received_at
+        try:
+            again = recast(origin.coercion, spool.pread, spool.size, digest, self.syntax, *asked)
+        except MalformedDataSet:
+            return None
+        except Refused as refusal:
+            self._set_aside(digest, refusal)
+            raise
+        if again is None:
+            return None
+        coerced = Coerced(b"", again.outcome, again.identity, again.received)
+        named = self.sop_class, self.sop_instance, self.syntax
+        copy = Reception(self._ingest, self._ingest.store.reserve(), origin, *named, coerced=coerced)
+        try:
+            for piece in again.pieces:
+                copy.write([piece])
+        except IsocenterError:
+            copy.abandon()
+            spool.discard()
+            raise
+        spool.discard()
+        return copy.finish()
 
     # --- understanding
 
@@ -165,7 +235,7 @@ class Reception:
         `finish`, which says so."""
         length, self._next_scan = self._next_scan, sys.maxsize
         try:
-            self._scan = scan(self._spool.pread(length, 0), self.syntax, extract.INDEXED, whole=False)
+            self._scan = scan(self._spool.pread(length, 0), self.syntax, self._ingest.wanted.indexed, whole=False)
         except NeedMore:
             if length < _LONGEST_PREFIX:
                 self._next_scan = length * 4
@@ -175,8 +245,13 @@ class Reception:
     def _arrival(self, digest: str) -> Arrival:
         """What the index is told. Raises Refused once the object is set aside, Retriable once it is discarded."""
         try:
+            if self._coerced is not None and self._coerced.refusal is not None:
+                raise self._coerced.refusal
             found = self._scanned()
             self._check(found)
+            if self._origin.inspection is not None:
+                spool, assumed = self._spool, self._origin.character_set
+                self._remark = self._origin.inspection.remark(Incoming(found, spool.pread, spool.size, assumed))
             return self._extracted(found, digest)
         except Refused as refusal:
             self._set_aside(digest, refusal)
@@ -194,14 +269,15 @@ class Reception:
     def _scanned(self) -> Scan:
         if self._scan is None:
             spool = self._spool
-            self._scan = scan_file(spool.pread, spool.size, self.syntax, extract.INDEXED)
+            self._scan = scan_file(spool.pread, spool.size, self.syntax, self._ingest.wanted.indexed)
         return self._scan
 
     def _check(self, found: Scan) -> None:
         """The data set's identity against the command's (I-STORE-ST-04, I-STORE-ST-06)."""
-        if _uid(found, _SOP_CLASS) != self.sop_class:
+        sop_class, sop_instance = self._identity
+        if _uid(found, _SOP_CLASS) != sop_class:
             raise Refused(Reason.SOP_CLASS_MISMATCH, "SOP Class UID of the data set differs from the command's")
-        if _uid(found, _SOP_INSTANCE) != self.sop_instance:
+        if _uid(found, _SOP_INSTANCE) != sop_instance:
             raise Refused(Reason.SOP_INSTANCE_MISMATCH, "SOP Instance UID of the data set differs from the command's")
         if not _uid(found, _STUDY) or not _uid(found, _SERIES):
             raise Refused(Reason.CANNOT_UNDERSTAND, "Study or Series Instance UID is missing")
@@ -220,14 +296,22 @@ class Reception:
             character_set=origin.character_set,
             policy=origin.policy,
             read=spool.pread,
-        )
+            wanted=self._ingest.wanted,
+        )._replace(received=self._received is not None)
 
     def _make_header(self) -> bytes:
         """The stored file's header but for the digest, which is known once the data set is through."""
         origin = self._origin
         policy = "" if origin.policy in _UNTOLD else str(origin.policy)
-        receipt = Receipt(origin.calling, origin.called, origin.address, self._received_at, _NO_DIGEST, policy)
-        return part10.stored_header(self.sop_class, self.sop_instance, self.syntax, receipt)
+        receipt = Receipt(
+            origin.calling, origin.called, origin.address, self._received_at, _NO_DIGEST, policy, self._received
+        )
+        return part10.stored_header(*self._identity, self.syntax, receipt)
+
+    @property
+    def _received(self) -> Received | None:
+        """What the sender's bytes were, where they are not what is kept."""
+        return self._coerced.received if self._coerced is not None else None
 
     def _header(self, digest: str) -> bytes:
         # the last ones: a UID may hold as many zeros, what follows the digest is shorter
@@ -239,23 +323,33 @@ class Reception:
     def _filed(self, arrival: Arrival, commit: Callable[[], None]) -> Stored:
         """Commit the object and file it. Settled where the index knows what became of it."""
         outcome = self._ingest.writer.file(arrival, commit)
+        if outcome.verdict == Verdict.RESENT:
+            arrival = self._ingest.resending.decided(arrival, outcome)
+            outcome = self._ingest.writer.file(arrival)
         if outcome.verdict == Verdict.DIFFERS and arrival.policy == DuplicatePolicy.NEW_UID:
-            renamed_copy = self._renamed(arrival)
+            again = arrival.received and self._likeness(arrival, outcome.existing_key) == Likeness.EQUAL
+            renamed_copy = None if again else self._renamed(arrival)
             if renamed_copy is not None:
                 return renamed_copy
             arrival = arrival._replace(policy=DuplicatePolicy.KEEP_FIRST)
         if outcome.verdict == Verdict.DIFFERS:
-            found = likeness(self._ingest.store, self._scanned(), arrival, outcome.existing_key)
+            found = self._likeness(arrival, outcome.existing_key)
             outcome = self._ingest.writer.file(arrival._replace(likeness=found))
         self._spool.settle()
         verdict, key = str(outcome.verdict), arrival.store_key
-        return Stored(verdict, arrival.study_uid, arrival.series_uid, arrival.sop_uid, key, arrival.size)
+        uids_of = (arrival.study_uid, arrival.series_uid, arrival.sop_uid)
+        changed = self._coerced.outcome if self._coerced is not None else UNCHANGED
+        return Stored(verdict, *uids_of, key, arrival.size, self._remark, changed)
+
+    def _likeness(self, arrival: Arrival, existing_key: str) -> Likeness:
+        return likeness(self._ingest.store, self._scanned(), arrival, existing_key)
 
     def _renamed(self, arrival: Arrival) -> Stored | None:
         """Policy `new-uid` (X-QR-44): file a copy under a new SOP Instance UID; the original goes to the exceptions
         area. None where the object can't be renamed."""
         fresh = uids.new_uid()
-        copy = self._ingest.receive(self._origin, self.sop_class, fresh, self.syntax)
+        unruled = replace(self._origin, coercion=None)  # they have been asked
+        copy = self._ingest.receive(unruled, self._identity.sop_class, fresh, self.syntax)
         try:
             for piece in renamed(self._spool.pread, arrival.size, self.syntax, fresh):
                 copy.write([piece])
@@ -267,7 +361,7 @@ class Reception:
         stored = copy.finish()
         reason = Refused(Reason.DUPLICATE_SOP_INSTANCE, "kept under a new SOP Instance UID")
         self._set_aside(arrival.digest, reason, committed=True)
-        return stored
+        return stored._replace(outcome=self._coerced.outcome) if self._coerced is not None else stored
 
     def _set_aside(self, digest: str, refusal: IsocenterError, *, committed: bool = False) -> None:
         """Keep the refused object, if possible, with its reason, where an administrator finds it (I-STORE-02, -20)."""

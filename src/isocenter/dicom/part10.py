@@ -7,7 +7,7 @@ that the field calls a DICOM file, down to a bare data set.
 import json
 import struct
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -63,9 +63,18 @@ PRIVATE_INFORMATION: Final = 0x00020102
 _DIGEST_LENGTH: Final = 64
 
 
+class Received(NamedTuple):
+    """What a data set was before we changed it as it came in: its first `length` bytes had the SHA-256 `digest`; the
+    rest of it is what is stored from byte `stored` of the data set."""
+
+    length: int
+    stored: int
+    digest: str
+
+
 class Receipt(NamedTuple):
-    """How an object came to us. `received_at` is UTC in microseconds, `digest` the SHA-256 of the data set as received
-    (hexadecimal; '' while unknown), `address` the peer's."""
+    """How an object came to us. `received_at` is UTC in microseconds, `digest` the SHA-256 of the data set as stored,
+    which is as received but where `received` says otherwise (hexadecimal; '' while unknown), `address` the peer's."""
 
     sending_aet: str
     receiving_aet: str
@@ -74,6 +83,8 @@ class Receipt(NamedTuple):
     digest: str
     policy: str = ""
     """What the receiving AE did with duplicates, where that was not to keep the first."""
+    received: Received | None = None
+    """What was received, where that is not what is stored."""
 
 
 class FileHeader(NamedTuple):
@@ -150,7 +161,7 @@ def outgoing_header(sop_class: str, sop_instance: str, syntax: str, source_aet: 
 def stored_header(sop_class: str, sop_instance: str, syntax: str, receipt: Receipt) -> bytes:
     """The header of a file in our store. Its length does not depend on the digest, so that it can be written after the
     data set whose place it must leave."""
-    facts = {
+    facts: dict[str, str | int | Received] = {
         "digest": receipt.digest.ljust(_DIGEST_LENGTH)[:_DIGEST_LENGTH],
         "received_at": receipt.received_at,
         "address": receipt.address,
@@ -159,6 +170,8 @@ def stored_header(sop_class: str, sop_instance: str, syntax: str, receipt: Recei
     }
     if receipt.policy:
         facts["policy"] = receipt.policy
+    if receipt.received:
+        facts["received"] = receipt.received
     private = _FACTS.encode(facts)
     return file_header(
         sop_class,
@@ -185,9 +198,14 @@ def read_receipt(header: FileHeader) -> Receipt | None:
             int(read["received_at"]),
             str(read["digest"]).strip(),
             str(read.get("policy", "")),
+            _received(read.get("received")),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return None
+
+
+def _received(told: Any) -> Received | None:
+    return None if told is None else Received(int(told[0]), int(told[1]), str(told[2]))
 
 
 # --- reading

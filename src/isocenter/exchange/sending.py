@@ -2,18 +2,23 @@
 
 Used by C-MOVE and C-GET sub-operations and by everything that sends of its own accord. An object leaves byte for byte
 in its stored transfer syntax if that was accepted, converted to another native one if not; what fits no accepted
-context fails alone.
+context fails alone. Changes that its opener names are laid over it as it leaves.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from isocenter.dicom import convert
+from isocenter.dicom.dataset import Element, string_of
+from isocenter.dicom.dataset import uid as uid_element
+from isocenter.dicom.overlay import Changes, Edited, Overlay, merged
+from isocenter.dicom.recoding import Recode, recoding
 from isocenter.dimse import Association, BytesSource, FileSource, Outgoing, Source, SourceFailed, commands
-from isocenter.errors import IsocenterError
-from isocenter.exchange.contexts import Choice, choose
+from isocenter.errors import IsocenterError, Reason, Refused
+from isocenter.exchange.contexts import Choice, Preferred, choose, substitute
 
 
 class Sendable(Protocol):
@@ -30,17 +35,30 @@ class Sendable(Protocol):
 
 
 class Opened(NamedTuple):
-    """The data set of a `Sendable`: `size` bytes at `offset` of file descriptor `fd`."""
+    """The data set of a `Sendable`: `size` bytes at `offset` of file descriptor `fd`, with what is laid over it."""
 
     fd: int
     offset: int
     size: int
+    changes: Changes | None = None
+    """Elements that are others than stored: of edits, of rules on sending. A changed SOP Instance UID changes the
+    command's too."""
+    text: Recode | None = None
+    """The character set that all its text is to leave in (I-CHAR-07); None: as it is."""
 
 
 Opener = Callable[[Sendable, ExitStack], Opened]
 """Opens an object; what has to be closed after sending goes on the stack. Raises IsocenterError or OSError."""
 
 
+class Withheld(Refused):
+    """The object is there but doesn't leave; the comment says why."""
+
+    def __init__(self, comment: str) -> None:
+        super().__init__(Reason.NOT_AUTHORIZED, comment)
+
+
+_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _DONE = (commands.SUCCESS, 0x0001, 0x0107, 0x0116)
 """Success and the warnings outside B000 to BFFF (PS3.7 C.3)."""
 
@@ -78,7 +96,7 @@ def send(
     items: Iterable[Sendable],
     opened: Opener,
     *,
-    preferred: Sequence[str] = (),
+    preferred: Preferred = (),
     originator: tuple[str, int] | None = None,
     priority: int = 0,
     wanted: Callable[[], bool] = lambda: True,
@@ -101,30 +119,68 @@ def _outgoing(
     accepted: dict[str, list[Choice]],
     items: Iterable[Sendable],
     opened: Opener,
-    preferred: Sequence[str],
+    preferred: Preferred,
     originator: tuple[str, int] | None,
     priority: int,
 ) -> Iterator[Outgoing]:
     spare = next((choices[0] for choices in accepted.values()), Choice(1, ""))
     for item in items:
-        choice = choose(accepted, (item.sop_class, item.syntax), preferred=preferred)
+        choice, sop_class = choose(accepted, (item.sop_class, item.syntax), preferred=preferred), item.sop_class
+        if choice is None and (other := substitute(item.sop_class, preferred)):
+            choice, sop_class = choose(accepted, (other, item.syntax), preferred=preferred), other
         # each object stays open until the next one is asked for, which is after its last byte has left
         with ExitStack() as stack:
-            source = _source(item, choice, opened, stack)
+            source, uid = _source(
+                item, choice, opened if sop_class == item.sop_class else _As(sop_class, opened), stack
+            )
             context = (choice or spare).context_id
-            yield Outgoing(context, item.sop_class, item.sop_uid, source, priority, originator, item)
+            yield Outgoing(context, sop_class, uid, source, priority, originator, item)
 
 
-def _source(item: Sendable, choice: Choice | None, opened: Opener, stack: ExitStack) -> Source:
+def _source(item: Sendable, choice: Choice | None, opened: Opener, stack: ExitStack) -> tuple[Source, str]:
+    """Where the data set comes from, and the SOP Instance UID under which it leaves."""
     if choice is None:
-        return _Failing("no accepted context fits the object's transfer syntax")
+        return _Failing("no accepted context fits the object's transfer syntax"), item.sop_uid
     try:
         found = opened(item, stack)
-        if choice.syntax == item.syntax:
-            return FileSource(found.fd, found.offset, found.size)
-        return BytesSource(_converted(found, item.syntax, choice.syntax))
+    except Withheld as withheld:
+        return _Failing(withheld.comment), item.sop_uid
     except (IsocenterError, OSError):
-        return _Failing("the object can't be read")
+        return _Failing("the object can't be read"), item.sop_uid
+    if found.changes or found.text:
+        uid = string_of(dict(_present(found.changes or {})), _SOP_INSTANCE) or item.sop_uid
+        return BytesSource(_edited(found, item.syntax, choice.syntax)), uid
+    if choice.syntax == item.syntax:
+        return FileSource(found.fd, found.offset, found.size), item.sop_uid
+    return BytesSource(_converted(found, item.syntax, choice.syntax)), item.sop_uid
+
+
+class _As:
+    """Opens an object as one of another SOP class; see `Opener`."""
+
+    def __init__(self, sop_class: str, opened: Opener) -> None:
+        self._changes: Changes = {_SOP_CLASS: uid_element(sop_class)}
+        self._opened = opened
+
+    def __call__(self, item: Sendable, stack: ExitStack) -> Opened:
+        """The data set with that SOP Class UID."""
+        found = self._opened(item, stack)
+        return found._replace(changes=merged(found.changes, self._changes))
+
+
+def _present(changes: Changes) -> Iterator[tuple[int, Element]]:
+    return ((tag, element) for tag, element in changes.items() if element is not None)
+
+
+def _edited(found: Opened, stored: str, wanted: str) -> Iterator[bytes]:
+    """The data set with its changes, then in its character set, in another native syntax if that is wanted."""
+    try:
+        edited: Edited = Overlay(_reader(found), found.size, stored, found.changes or {})
+        if found.text is not None:
+            edited = edited.edited(partial(recoding, syntax=edited.syntax, wanted=found.text))
+        yield from edited.pieces() if wanted == edited.syntax else edited.converted(wanted)
+    except (IsocenterError, OSError) as failure:
+        raise SourceFailed("the object can't be changed as it should be") from failure
 
 
 def _converted(found: Opened, stored: str, wanted: str) -> Iterator[bytes]:

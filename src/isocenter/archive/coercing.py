@@ -1,0 +1,249 @@
+"""Objects that rules change as they come in (docs/decisions/0007): the header waits in memory until the rules have been
+asked, then all of it goes to the spool as it will be kept. Pixel data never waits and is written and hashed once.
+
+A header that is too long to wait, and a deflated data set, go to the spool as they are; `recast` writes such an object
+again when it is whole.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Final, NamedTuple
+
+from isocenter.dicom.dataset import encode_element, string_of
+from isocenter.dicom.deflate import Inflating
+from isocenter.dicom.dictionary import vr_of
+from isocenter.dicom.elements import LONG_VRS, MalformedDataSet, NeedMore, Window
+from isocenter.dicom.jumping import RawElement
+from isocenter.dicom.overlay import Changes, Edit, Overlay, edits
+from isocenter.dicom.part10 import Received
+from isocenter.dicom.placing import Places, placed
+from isocenter.dicom.scan import HEADER_BOUND, Scan, scan, scan_file
+from isocenter.dicom.uids import transfer_syntax
+from isocenter.errors import Refused
+from isocenter.rules import Coercion, Outcome, View
+from isocenter.rules.validity import is_invalid, top_level
+
+Read = Callable[[int, int], bytes]
+"""(number of bytes, offset in the data set) -> bytes."""
+
+_FIRST: Final = 1 << 16
+"""Bytes that nearly always hold a whole header."""
+_MOST: Final = 1 << 20
+_SLICE: Final = 1 << 20
+_SOP_CLASS, _SOP_INSTANCE, _CHARACTER_SET = 0x00080016, 0x00080018, 0x00080005
+_NAMED: Final = frozenset([_SOP_CLASS, _SOP_INSTANCE])
+
+
+class Identity(NamedTuple):
+    """SOP Class and Instance UID, as the command or the file's header has them."""
+
+    sop_class: str
+    sop_instance: str
+
+
+class Coerced(NamedTuple):
+    """What becomes of an object: the bytes to begin with, and what else there is to know."""
+
+    head: bytes
+    outcome: Outcome
+    identity: Identity
+    received: Received | None = None
+    """What the sender's bytes were, where they are not what is kept."""
+    scan: Scan | None = None
+    """Of the data set as it is kept, where that is known already."""
+    late: bool = False
+    """Nothing is decided yet: `recast` has to look at the whole object."""
+    refusal: Refused | None = None
+    """The rules could not be applied; the object is to be set aside as it came."""
+
+
+class Waiting:
+    """The beginning of an object, until the rules can be asked."""
+
+    __slots__ = ("_assumed", "_at", "_coercion", "_held", "_identity", "_indexed", "_next", "_syntax")
+
+    def __init__(
+        self, coercion: Coercion, identity: Identity, syntax: str, indexed: frozenset[int], assumed: str, at: int
+    ) -> None:
+        """`assumed`: the character set of a data set that names none; `at`: microseconds since 1970, UTC."""
+        self._coercion, self._identity, self._syntax = coercion, identity, syntax
+        self._indexed, self._assumed, self._at = indexed, assumed, at
+        self._held = bytearray()
+        self._next = _FIRST
+
+    def feed(self, views: Sequence[memoryview | bytes]) -> tuple[Coerced, list[memoryview]] | None:
+        """Take the next bytes. Once it is known what becomes of the object: that, and the bytes behind its head."""
+        rest = [memoryview(view) for view in views]
+        while rest:
+            wanted = self._next - len(self._held)
+            self._held += rest[0][:wanted]
+            rest[0] = rest[0][wanted:]
+            if not rest[0]:
+                rest.pop(0)
+            if len(self._held) >= self._next and (decided := self._decided(whole=False)):
+                return decided, rest
+        return None
+
+    def finish(self) -> Coerced:
+        """The object is whole."""
+        decided = self._decided(whole=True)
+        assert decided is not None
+        return decided
+
+    def _decided(self, *, whole: bool) -> Coerced | None:
+        """What becomes of it, or None while more of it is needed."""
+        head = bytes(self._held)
+        if transfer_syntax(self._syntax).deflated:
+            return Coerced(head, Outcome({}), self._identity, late=True)
+        try:
+            window = Window.over(head, whole=whole)
+            found, places = placed(window, self._syntax, _wanted(self._indexed, self._coercion.tags))
+            return self._coerced(head, found, places, whole)
+        except NeedMore:
+            if len(head) < _MOST:
+                self._next = 4 * len(head)
+                return None
+            return Coerced(head, Outcome({}), self._identity, late=True)
+        except MalformedDataSet:
+            # nothing can be said of it: what it is kept or refused for is told by who scans it as it came
+            return Coerced(head, Outcome({}), self._identity)
+        except Refused as refusal:
+            return Coerced(head, Outcome({}), self._identity, refusal=refusal)
+
+    def _coerced(self, head: bytes, found: Scan, places: Places, whole: bool) -> Coerced:
+        held = _Held(head, self._syntax, whole)
+        outcome = _asked(self._coercion, found, self._identity, self._assumed, self._at, held)
+        if not outcome.changes:
+            return Coerced(head, outcome, self._identity, scan=found)
+        changed = tuple(edits(Window.over(head, whole=whole), self._syntax, outcome.changes, places))
+        made = _edited(head, changed)
+        end = len(head) if found.pixel is None else found.end
+        received = Received(end, end + len(made) - len(head), hashlib.sha256(head[:end]).hexdigest())
+        again = _scan_of(found, outcome.changes, self._indexed, len(made) - len(head))
+        return Coerced(made, outcome, _identity_of(outcome, self._identity), received, again)
+
+
+class Recast(NamedTuple):
+    """An object that is to be written again, as the rules make it."""
+
+    pieces: Iterator[bytes]
+    outcome: Outcome
+    identity: Identity
+    received: Received
+
+
+def recast(
+    coercion: Coercion, read: Read, size: int, digest: str, syntax: str, identity: Identity, assumed: str, at: int
+) -> Recast | None:
+    """The object behind `read` as the rules make it; None where they change nothing. `digest` is the SHA-256 of all of
+    it. Raises Refused where it can't be read or the rules can't be applied."""
+    found = scan_file(read, size, syntax, _wanted(_NAMED, coercion.tags))
+    outcome = _asked(coercion, found, identity, assumed, at, _Stored(read, size, syntax))
+    if not outcome.changes:
+        return None
+
+    def at_offset(offset: int, n: int) -> bytes:
+        return read(min(n, max(size - offset, 0)), offset)
+
+    overlay = Overlay(at_offset, size, syntax, outcome.changes)
+    kept = overlay.size()
+    if transfer_syntax(syntax).deflated or found.pixel is None:
+        received = Received(size, kept, digest)
+    else:
+        head = hashlib.sha256()
+        for start in range(0, found.end, _SLICE):
+            head.update(read(min(_SLICE, found.end - start), start))
+        received = Received(found.end, found.end + kept - size, head.hexdigest())
+    return Recast(overlay.pieces(), outcome, _identity_of(outcome, identity), received)
+
+
+class _Held:
+    """Further elements of an object that is in memory."""
+
+    def __init__(self, head: bytes, syntax: str, whole: bool) -> None:
+        self._head, self._syntax, self._whole = head, syntax, whole
+
+    def __call__(self, tags: frozenset[int]) -> Mapping[int, RawElement]:
+        return scan(self._head, self._syntax, tags, whole=self._whole).elements
+
+    def window(self) -> Window:
+        """All of it, inflated."""
+        return Window.over(self._head, whole=self._whole)
+
+
+class _Stored:
+    """Further elements of an object that lies in the spool."""
+
+    def __init__(self, read: Read, size: int, syntax: str) -> None:
+        self._read, self._size, self._syntax = read, size, syntax
+
+    def __call__(self, tags: frozenset[int]) -> Mapping[int, RawElement]:
+        return scan_file(self._read, self._size, self._syntax, tags).elements
+
+    def window(self) -> Window:
+        """All of it, inflated."""
+        if transfer_syntax(self._syntax).deflated:
+            return Window(Inflating(lambda at, n: self._read(n, at), self._size, HEADER_BOUND, lookback=None))
+        return Window(lambda at, n: self._read(n, at), self._size)
+
+
+def _asked(
+    coercion: Coercion, found: Scan, identity: Identity, assumed: str, at: int, source: _Held | _Stored
+) -> Outcome:
+    """What the rules make of an object. One whose identity isn't the command's is none of theirs."""
+    told = Identity(_uid(found, _SOP_CLASS), _uid(found, _SOP_INSTANCE))
+    if told != identity:
+        return Outcome({})
+    scanned = coercion.tags
+    view = View(found.elements, scanned, found.encoding, assumed=assumed, fetch=source, facts=coercion.facts)
+    invalid = _invalid(found, source.window(), assumed) if coercion.drop_invalid else ()
+    return coercion.apply(view, identity.sop_class, at, invalid)
+
+
+def _invalid(found: Scan, window: Window, assumed: str) -> tuple[int, ...]:
+    declared = found.elements.get(_CHARACTER_SET)
+    terms = declared.value.strip(b" \0") if declared else b""
+    elements = top_level(window, found.encoding)
+    charset = terms or assumed.encode("ascii", "replace")
+    return tuple(tag for tag, element in elements if is_invalid(tag, element, charset))
+
+
+def _identity_of(outcome: Outcome, before: Identity) -> Identity:
+    present = {tag: element for tag, element in outcome.changes.items() if element is not None}
+    return Identity(
+        string_of(present, _SOP_CLASS) or before.sop_class,
+        string_of(present, _SOP_INSTANCE) or before.sop_instance,
+    )
+
+
+def _scan_of(found: Scan, changes: Changes, indexed: frozenset[int], grown: int) -> Scan:
+    """What a scan of the changed data set for what is `indexed` would find, where `found` was found before."""
+    elements = {tag: raw for tag, raw in found.elements.items() if tag not in changes}
+    for tag, element in changes.items():
+        if element is not None and tag in indexed:
+            encoded = encode_element(tag, *element, found.encoding)
+            vr = vr_of(tag) if found.encoding.implicit else encoded[4:6].decode("ascii")
+            start = 12 if vr in LONG_VRS and not found.encoding.implicit else 8
+            elements[tag] = RawElement(vr_of(tag) if vr == "UN" else vr, encoded[start:])
+    pixel = found.pixel._replace(offset=found.pixel.offset + grown) if found.pixel is not None else None
+    return found._replace(elements=elements, pixel=pixel, end=found.end + grown)
+
+
+def _edited(head: bytes, changed: tuple[Edit, ...]) -> bytes:
+    ends = [0, *(edit.end for edit in changed)]
+    starts = [*(edit.start for edit in changed), len(head)]
+    puts = [*(edit.put for edit in changed), b""]
+    kept = (head[end:start] for end, start in zip(ends, starts, strict=True))
+    return b"".join(chain.from_iterable(zip(kept, puts, strict=True)))
+
+
+@lru_cache(maxsize=64)
+def _wanted(indexed: frozenset[int], tags: frozenset[int]) -> frozenset[int]:
+    return indexed | tags
+
+
+def _uid(found: Scan, tag: int) -> str:
+    element = found.elements.get(tag)
+    return element.value.decode("ascii", "replace").strip("\0 ") if element else ""
