@@ -47,13 +47,25 @@ class Deletions:
             return 0
         now = self._clock()
         what = Deletion(study_uid, series_uid, sop_uid, at=now, received_until=now, not_before=now + self._grace)
+        return self._delete(what)
+
+    def delete_rejected(self, study_uid: str, series_uid: str, sop_uids: tuple[str, ...]) -> int:
+        """Delete instances of a series that nobody sees any more. Durable on return. Raises Retriable."""
+        now = self._clock()
+        kept = now + self._grace
+        return self._delete(Deletion(study_uid, series_uid, "", now, now, kept, sop_uids))
+
+    def _delete(self, what: Deletion) -> int:
         self._store.append_journal(deletion_record(what))
         try:
             outcome = self._writer.submit(what).result(_DEADLINE)
         except TimeoutError as late:
             raise Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer") from late
         telemetry.count("isocenter_deleted_total", outcome.objects)
-        log.info("archive.deleted", study=study_uid, series=series_uid, instance=sop_uid, objects=outcome.objects)
+        log.info(
+            "archive.deleted", study=what.study_uid, series=what.series_uid, instance=what.sop_uid,
+            objects=outcome.objects,
+        )  # fmt: skip
         return outcome.objects
 
     def _there(self, study_uid: str, series_uid: str, sop_uid: str, access: Access) -> bool:

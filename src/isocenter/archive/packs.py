@@ -10,7 +10,7 @@ its way where a client knows us by another.
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
@@ -18,12 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from isocenter import telemetry
 from isocenter.archive import packs_file
-from isocenter.archive.packs_build import Builder, Place
+from isocenter.archive.packs_build import Assumed, Builder, Place
 from isocenter.archive.packs_file import COMMA, Block, PackFile
 from isocenter.archive.packs_gzip import Segment, deflated
 from isocenter.archive.packs_workers import Workers
 from isocenter.archive.retrieve import Located, Series, series_by_id
 from isocenter.database import Database, facts
+from isocenter.declarations.rejections import IN_FORCE
 from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.store.api import Store
 
@@ -89,7 +90,7 @@ class Packs:
         *,
         workers: int = 2,
         cache: int = 48 << 20,
-        character_set: Callable[[], str] = lambda: "ISO_IR 192",
+        character_set: Assumed = lambda _receipt: "ISO_IR 192",
         quiet: int = QUIET,
     ) -> None:
         self._database, self._store = database, store
@@ -107,6 +108,8 @@ class Packs:
     def series(self, one: Series, root: str) -> Metadata:
         """The metadata of a series for clients who know us by `root`."""
         self._note_root(root)
+        if one.view != IN_FORCE:
+            return _Made(self, one, root, kept=False)
         key = _Key(one.id, one.revision, root)
         entry = self._remembered(key)
         if entry is not None:
@@ -122,7 +125,7 @@ class Packs:
         place = Place(
             located.sop_uid, located.sop_class, located.syntax, located.store_key, located.size, located.offset, 0
         )
-        one = Series(located.series, located.study_uid, located.series_uid, 0, 1, 0, "", 0, "")
+        one = Series(located.series, located.study_uid, located.series_uid, 0, 1, 0, "", 0, "", located.overlay)
         return self._builder.block([place], one, root, here=True).json
 
     def make(self, series_id: int, root: str) -> bool:
@@ -299,8 +302,9 @@ class _Made:
     length: int | None = None
     deflated_length: int | None = None
 
-    def __init__(self, packs: Packs, one: Series, root: str) -> None:
-        self._packs, self._one, self._root = packs, one, root
+    def __init__(self, packs: Packs, one: Series, root: str, *, kept: bool = True) -> None:
+        """Not `kept`: a view of rejected objects too, which is nobody else's."""
+        self._packs, self._one, self._root, self._most = packs, one, root, packs.most if kept else -1
 
     def pieces(self) -> Iterator[bytes]:
         blocks: list[Block] = []
@@ -309,12 +313,12 @@ class _Made:
             if number:
                 yield b","
             size += len(block.json)
-            if size <= self._packs.most:
+            if size <= self._most:
                 blocks.append(block)
             else:
                 blocks.clear()  # the pack job will make it, block after block
             yield block.json
-        if size > self._packs.most or not all(block.whole for block in blocks):
+        if size > self._most or not all(block.whole for block in blocks):
             return
         pieces = [piece for block in blocks for piece in (b",", block.json)][1:]
         self._packs.remember(self._one, self._root, _Entry(pieces, blocks))

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from sqlalchemy import func, select
@@ -13,13 +13,14 @@ from isocenter import telemetry
 from isocenter.archive.packs_file import Block
 from isocenter.archive.packs_work import Header, Written
 from isocenter.archive.packs_workers import Workers
-from isocenter.archive.retrieve import Series
+from isocenter.archive.retrieve import Series, seen
 from isocenter.database import Database
 from isocenter.dicom import json_model
+from isocenter.dicom.part10 import Receipt, read_header, read_receipt
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.errors import IsocenterError
 from isocenter.index.tables import instance
-from isocenter.store.api import Store
+from isocenter.store.api import Store, StoredObject
 
 log = telemetry.logger("archive.packs")
 
@@ -32,6 +33,10 @@ _HEADER_LIMIT = 64 << 20
 """Longer headers (raw data in private elements) are answered by their UIDs alone."""
 _LAST = 1 << 62
 _FRAME_TABLE_HEAD = 13
+
+
+Assumed: TypeAlias = Callable[[Callable[[], Receipt | None]], str]
+"""The character set of an object that names none, given what reads how it was received."""
 
 
 class Place(NamedTuple):
@@ -60,7 +65,7 @@ def places(database: Database, one: Series) -> Iterator[Place]:
             instance.c.offset,
             func.substr(instance.c.frame_table, 1, _FRAME_TABLE_HEAD),
         )
-        .where(instance.c.series == one.id, instance.c.rejected == 0)
+        .where(instance.c.series == one.id, seen(one.view))
         .order_by(number, instance.c.id)
     )
     at = 0
@@ -74,6 +79,13 @@ def places(database: Database, one: Series) -> Iterator[Place]:
             return
 
 
+def _receipt(opened: StoredObject, place: Place) -> Receipt | None:
+    try:
+        return read_receipt(read_header(opened.pread(place.offset, 0)))
+    except IsocenterError:
+        return None
+
+
 def _first_frame(table: Any) -> int:
     """The offset in the head of a frame table (`index.frames`): kinds 1 and 2 have it behind kind and count."""
     head = bytes(table or b"")
@@ -83,7 +95,7 @@ def _first_frame(table: Any) -> int:
 class Builder:
     """Makes blocks. One for a process; `close` it."""
 
-    def __init__(self, database: Database, store: Store, workers: Workers, character_set: Callable[[], str]) -> None:
+    def __init__(self, database: Database, store: Store, workers: Workers, character_set: Assumed) -> None:
         self._database, self._store, self._workers = database, store, workers
         self._character_set = character_set
         self._threads = ThreadPoolExecutor(max(workers.limit, 1), thread_name_prefix="packs")
@@ -107,12 +119,12 @@ class Builder:
         """The JSON and headers of a few instances of one series; with `here` without a worker."""
         study, series = quote(one.study_uid, safe=""), quote(one.series_uid, safe="")
         base = f"{root}/studies/{study}/series/{series}/instances/"
-        headers = [self._header(place, base, 0) for place in batch]
+        headers = [self._header(place, base, 0, one.overlay) for place in batch]
         write = self._workers.inline if here else self._workers.write
         written = write(headers)
         for number, (place, answer) in enumerate(zip(batch, written, strict=True)):
             if answer.need:
-                headers[number], written[number] = self._again(place, base, answer)
+                headers[number], written[number] = self._again(place, base, answer, one.overlay)
         objects = [
             answer.json or _identity(place, one) for place, answer in zip(batch, written, strict=True)
         ]  # fmt: skip
@@ -127,7 +139,7 @@ class Builder:
         """Wait for what runs."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _again(self, place: Place, base: str, answer: Written) -> tuple[Header, Written]:
+    def _again(self, place: Place, base: str, answer: Written, overlay: str) -> tuple[Header, Written]:
         """The same with more bytes, as often as more are needed."""
         header = Header(b"", place.syntax, False, "")
         while answer.need and len(header.data) < place.size:
@@ -135,22 +147,23 @@ class Builder:
             if min(wanted, place.size) > _HEADER_LIMIT:
                 log.warning("packs.header_too_long", key=place.store_key)
                 return header, Written(b"")
-            header = self._header(place, base, wanted)
+            header = self._header(place, base, wanted, overlay)
             answer = self._workers.inline([header])[0]
         return header, answer
 
-    def _header(self, place: Place, base: str, wanted: int) -> Header:
+    def _header(self, place: Place, base: str, wanted: int, overlay: str) -> Header:
         if transfer_syntax(place.syntax).deflated:
             wanted = place.size
         wanted = min(wanted or place.pixels or _PREFIX, place.size)
         try:
             with self._store.open(place.store_key) as opened:
                 data = opened.pread(wanted, place.offset)
+                assumed = self._character_set(lambda: _receipt(opened, place))
         except (IsocenterError, OSError):
             log.error("packs.object_unreadable", key=place.store_key)
-            data, wanted = b"", place.size
+            data, wanted, assumed = b"", place.size, ""
         uri = base + quote(place.sop_uid, safe="") + "/bulkdata"
-        return Header(data, place.syntax, wanted >= place.size, uri, self._character_set())
+        return Header(data, place.syntax, wanted >= place.size, uri, assumed, overlay)
 
 
 def _identity(place: Place, one: Series) -> bytes:

@@ -13,9 +13,11 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+from isocenter.archive.covering import changes_to
 from isocenter.dicom import json_model
 from isocenter.dicom.deflate import inflate
 from isocenter.dicom.headers import MalformedDataSet, NeedMore
+from isocenter.dicom.overlay import overlaid
 from isocenter.dicom.scan import scan
 from isocenter.dicom.uids import EXPLICIT_LE, transfer_syntax
 
@@ -31,6 +33,8 @@ class Header(NamedTuple):
     whole: bool
     bulk_uri: str
     character_set: str = ""
+    overlay: str = ""
+    """The edits that cover the instance (`archive.covering`)."""
 
 
 class Written(NamedTuple):
@@ -63,7 +67,7 @@ def write(header: Header, cache: Cache | None = None) -> Written:
             found = scan(data, syntax, _NOTHING, whole=header.whole)
         pixel = (found.pixel.tag, found.pixel.vr) if found.pixel else None
         written = json_model.write(
-            data[: found.end],
+            _edited(data[: found.end], syntax, header.overlay) if header.overlay else data[: found.end],
             syntax,
             bulk_uri=header.bulk_uri,
             pixel=pixel,
@@ -75,6 +79,14 @@ def write(header: Header, cache: Cache | None = None) -> Written:
     except MalformedDataSet:
         return Written(b"")
     return Written(written, found.end)
+
+
+def _edited(data: bytes, syntax: str, overlay: str) -> bytes:
+    def read(offset: int, n: int) -> bytes:
+        return data[offset : offset + n]
+
+    changes = changes_to(overlay, read, len(data), syntax)
+    return b"".join(overlaid(read, len(data), syntax, changes)) if changes else data
 
 
 class Memory:

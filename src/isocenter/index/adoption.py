@@ -13,13 +13,15 @@ from typing import NamedTuple, TypeAlias
 from isocenter import telemetry
 from isocenter.dicom import part10
 from isocenter.dicom.scan import Scan, scan_file
-from isocenter.errors import IsocenterError
+from isocenter.errors import IsocenterError, Refused
 from isocenter.index import extract
+from isocenter.index.keys import STANDARD, Wanted
 from isocenter.index.records import (
     Arrival,
     Choice,
     Deletion,
     DuplicatePolicy,
+    Edit,
     ExceptionNote,
     Likeness,
     Outcome,
@@ -45,6 +47,8 @@ class Assumed(NamedTuple):
 
     issuer: str = ""
     character_set: str = ""
+    wanted: Wanted = STANDARD
+    """What is indexed of any object."""
 
 
 Assume: TypeAlias = Callable[[part10.Receipt], Assumed]
@@ -133,6 +137,14 @@ class Adoption:
         self.finish()
         self._writer.submit(what).result(_WAIT)
 
+    def edit(self, what: Edit) -> None:
+        """A journal's edit: of what is filed by now. One that was refused then is refused again."""
+        self.finish()
+        try:
+            self._writer.submit(what).result(_WAIT)
+        except Refused as refusal:
+            log.warning("edit.not_replayed", uid=what.uid, kind=what.kind, reason=refusal.reason)
+
     def note(self, note: ExceptionNote) -> None:
         """List an object that lies in the exceptions area."""
         self._writer.submit(note).result(_WAIT)
@@ -140,9 +152,13 @@ class Adoption:
     def _finish_one(self) -> None:
         future, read = self._under_way.popleft()
         outcome = future.result(_WAIT)
+        arrival = read.arrival
+        if outcome.verdict == Verdict.RESENT:  # what was let back in then, the journal lets in again
+            arrival = arrival._replace(resend="hide")
+            outcome = self._writer.submit(arrival).result(_WAIT)
         if outcome.verdict == Verdict.DIFFERS:
             likeness = self._compare(self._store, read.scan, read.arrival, outcome.existing_key)
-            outcome = self._writer.submit(read.arrival._replace(likeness=likeness)).result(_WAIT)
+            outcome = self._writer.submit(arrival._replace(likeness=likeness)).result(_WAIT)
         self.report.verdicts[outcome.verdict] += 1
 
     def _read(self, key: str) -> _Read:
@@ -155,7 +171,7 @@ class Adoption:
                 return stored.pread(n, offset + at)
 
             try:
-                found = scan_file(read, size, syntax, extract.INDEXED)
+                found = scan_file(read, size, syntax, assumed.wanted.indexed)
                 arrival = extract.arrival(
                     found,
                     store_key=key,
@@ -168,7 +184,8 @@ class Adoption:
                     character_set=assumed.character_set,
                     policy=_policy(receipt),
                     read=read,
-                )
+                    wanted=assumed.wanted,
+                )._replace(received=receipt.received is not None)
             except IsocenterError as fault:
                 raise _Unfit(fault.reason, fault.comment) from fault
         return _Read(receipt, found, arrival)

@@ -14,9 +14,10 @@ from isocenter import telemetry
 from isocenter.database import Database
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.index.deletion import choose, delete
+from isocenter.index.editing import carry_out
 from isocenter.index.filing import Filing
 from isocenter.index.places import Places
-from isocenter.index.records import Arrival, Choice, Deletion, ExceptionNote, Outcome, Record, Verdict
+from isocenter.index.records import Arrival, Choice, Deletion, Edit, ExceptionNote, Outcome, Record, Verdict
 from isocenter.index.sessions import Session, is_lost, is_short_of_space, session
 
 log = telemetry.logger("index.batches")
@@ -204,6 +205,9 @@ class Batches:
     def _one_by_one(self, batch: list[Item], fault: Exception) -> list[Item]:
         """After a fault that is not the connection's: find whose it is. What was remembered may have been out of date
         (another node deleted a series), so each record has a second try."""
+        if len(batch) == 1 and isinstance(fault, Refused):
+            _answer([(batch[0], fault)])  # an edit that can't be
+            return []
         if len(batch) == 1 and batch[0].tries:
             log.error("record.failed", exc_info=True, record=type(batch[0].record).__name__)
             _answer([(batch[0], _as_error(fault))])
@@ -231,6 +235,9 @@ class Batches:
         if isinstance(first, Choice):
             self._places.forget()
             return [choose(self._session, self._places, first, at)]
+        if isinstance(first, Edit):
+            self._places.forget()
+            return [carry_out(self._session, first, at)]
         notes = [record for record in records if isinstance(record, ExceptionNote)]
         self._session.append("exception", ExceptionNote._fields, notes)
         arrivals = [record for record in records if isinstance(record, Arrival)]
@@ -254,13 +261,13 @@ class Batches:
 def _together(batch: list[Item]) -> tuple[list[Item], list[Item]]:
     """The records at the front that one transaction can take, and the others.
 
-    A deletion or a choice goes alone. Of two arrivals with one SOP Instance UID the second must see the first."""
+    A deletion, choice or edit goes alone. Of two arrivals with one SOP Instance UID the second must see the first."""
     if len(batch) == 1:
         return batch, []
     seen: set[str] = set()
     for place, item in enumerate(batch):
         record = item.record
-        if isinstance(record, Deletion | Choice):
+        if isinstance(record, Deletion | Choice | Edit):
             cut = max(place, 1)
             return batch[:cut], batch[cut:]
         if isinstance(record, Arrival):

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+from isocenter.declarations.rejections import NOTE
+from isocenter.index import rejecting
 from isocenter.index.duplicates import Duplicates, Held
 from isocenter.index.ledger import Ledger
 from isocenter.index.places import Places
 from isocenter.index.records import Choice, Deletion, Outcome, Verdict
 from isocenter.index.sessions import Session
+from isocenter.index.splitting import drop_study
 
 _CHANGE = ("kind", "study_uid", "series_uid", "sop_uid", "store_key", "at")
 _REMOVAL = ("store_key", "reason", "not_before")
 
 _FIND = (
-    "SELECT i.id, i.series, i.study, i.sop_uid, i.store_key, e.series_uid, i.received_at FROM instance i "
+    "SELECT i.id, i.series, i.study, i.sop_uid, i.store_key, e.series_uid, i.received_at, i.rejected FROM instance i "
     "JOIN series e ON e.id = i.series JOIN study s ON s.id = i.study WHERE s.study_uid = ?"
 )
 _FIND_VERSIONS = "SELECT id, store_key, received_at FROM instance_version WHERE instance = ? ORDER BY received_at, id"
@@ -21,12 +24,6 @@ _OWN = 'syntax, store_key, size, "offset", digest, source_aet, received_at'
 _TAKE_PLACE = (
     'UPDATE instance SET syntax = ?, store_key = ?, size = ?, "offset" = ?, digest = ?, source_aet = ?, '
     "received_at = ?, frame_table = NULL WHERE id = ?"
-)
-_RECOUNT = (
-    "UPDATE series SET revision = revision + 1, changed_at = ?, "
-    "instances = (SELECT count(*) FROM instance i WHERE i.series = series.id AND i.rejected = 0), "
-    "bytes = (SELECT coalesce(sum(i.size), 0) FROM instance i WHERE i.series = series.id AND i.rejected = 0) "
-    "WHERE id = ?"
 )
 _VERSION_OF = (
     "SELECT i.sop_uid, i.id, i.series, i.study, i.store_key, i.digest FROM instance i "
@@ -41,7 +38,8 @@ def delete(session: Session, what: Deletion, now: int) -> Outcome:
     """
     found = _instances(session, what)
     gone: list[tuple[str, str, str, str]] = []
-    for row_id, _, _, sop_uid, store_key, series_uid, received_at in found:
+    notes: list[str] = []
+    for row_id, _, _, sop_uid, store_key, series_uid, received_at, rejected in found:
         versions = session.rows(_FIND_VERSIONS, (row_id,))
         leaving = [row for row in versions if _goes(what, row[2])]
         staying = [row for row in versions if not _goes(what, row[2])]
@@ -53,11 +51,14 @@ def delete(session: Session, what: Deletion, now: int) -> Outcome:
                 _promote(session, row_id, staying[0][0])
             else:
                 _delete(session, "instance", "I", row_id)
+                notes += [sop_uid] if rejected == NOTE else []
         gone += [(what.study_uid, series_uid, sop_uid, key) for key in keys]
     session.append("removal", _REMOVAL, [(key, "deleted", what.not_before) for *_, key in gone])
     session.append("change", _CHANGE, [("deleted", *row, what.at or now) for row in gone])
     _settle_conflicts(session, what, [key for *_, key in gone], now)
     _prune(session, found, now)
+    if notes:
+        rejecting.withdraw(session, notes, now)
     return Outcome(Verdict.DELETED, objects=len(gone))
 
 
@@ -80,7 +81,11 @@ def _instances(session: Session, what: Deletion) -> list[tuple[Any, ...]]:
     if what.sop_uid:
         sql += " AND i.sop_uid = ?"
         values.append(what.sop_uid)
-    return session.rows(sql + " ORDER BY i.id", values)
+    rows = session.rows(sql + " ORDER BY i.id", values)
+    if not what.sop_uids:
+        return rows
+    named = frozenset(what.sop_uids)
+    return [row for row in rows if row[3] in named]
 
 
 def _delete(session: Session, table: str, level: str, row_id: int) -> None:
@@ -97,23 +102,14 @@ def _prune(session: Session, found: Sequence[tuple[Any, ...]], now: int) -> None
     """Count again, and take out the series, studies and patients that are empty now."""
     for series in sorted({row[1] for row in found}):
         if session.rows("SELECT 1 FROM instance WHERE series = ? LIMIT 1", (series,)):
-            session.run(_RECOUNT, (now, series))
+            session.run(rejecting.RECOUNT, (now, series))
         else:
             _delete(session, "series", "E", series)
     for study in sorted({row[2] for row in found}):
         if session.rows("SELECT 1 FROM series WHERE study = ? LIMIT 1", (study,)):
             session.run("UPDATE study SET changed_at = ? WHERE id = ?", (now, study))
         else:
-            _delete_study(session, study)
-
-
-def _delete_study(session: Session, study: int) -> None:
-    patient = session.rows("SELECT patient FROM study WHERE id = ?", (study,))[0][0]
-    session.run("DELETE FROM study_accession WHERE study = ?", (study,))
-    _delete(session, "study", "S", study)
-    if not session.rows("SELECT 1 FROM study WHERE patient = ? LIMIT 1", (patient,)):
-        session.run("DELETE FROM patient_id WHERE patient = ?", (patient,))
-        _delete(session, "patient", "P", patient)
+            drop_study(session, study)
 
 
 def choose(session: Session, places: Places, choice: Choice, now: int) -> Outcome | None:

@@ -2,9 +2,11 @@
 
 from typing import Any, NamedTuple
 
+from isocenter.declarations.rejections import NOTE
 from isocenter.index.ledger import Ledger
 from isocenter.index.places import Level, SeriesPlace
 from isocenter.index.records import Arrival, DuplicatePolicy, Likeness, Outcome, Verdict
+from isocenter.index.rejecting import resent
 from isocenter.index.sessions import Session
 from isocenter.index.supplementing import ATTRIBUTE_COLUMNS, fill, supplement
 
@@ -35,6 +37,8 @@ class Held(NamedTuple):
     study: int
     store_key: str
     digest: str
+    rejected: int = 0
+    """The title of the note that took it out of sight."""
 
 
 class Duplicates:
@@ -54,8 +58,12 @@ class Duplicates:
         if a.store_key in versions:
             verdict = versions[a.store_key][0]
             return self._again(a, Verdict.STORED if verdict == "superseded" else Verdict(verdict), held.store_key)
-        if a.digest == held.digest:
+        if held.rejected not in (0, NOTE) and a.resend != "hide":
+            return resent(a, held.rejected, held.store_key, self._ledger)
+        if a.digest == held.digest or a.likeness == Likeness.EQUAL:
             return self._equal(a, held.store_key)
+        if a.received and a.likeness == Likeness.UNKNOWN:
+            return Outcome(Verdict.DIFFERS, held.store_key)
         if a.policy == DuplicatePolicy.REPLACE:
             return self.replace(a, place, held)
         for key, (_, digest) in versions.items():
@@ -105,7 +113,7 @@ class Duplicates:
         """`a` in force from now on, the former one a superseded version."""
         old = self._session.rows(_OLD, (held.id,))
         values = [*_own(a), held.id, held.store_key]
-        if not old or not self._session.run(_REPLACE, values):
+        if not old or not self._session.changed(_REPLACE, values):
             return None
         self._session.append("instance_version", _VERSION, [(held.id, "superseded", *old[0])])
         self._session.run("DELETE FROM attribute WHERE level = 'I' AND owner = ?", (held.id,))

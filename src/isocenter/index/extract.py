@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from isocenter.declarations.rejections import KEY_OBJECT_SELECTION
 from isocenter.dicom import charset, uids
 from isocenter.dicom.dataset import DataSet, bytes_of, items
 from isocenter.dicom.elements import Encoding, MalformedDataSet
@@ -15,9 +16,10 @@ from isocenter.dicom.folding import FOLD_LENGTH, fold
 from isocenter.dicom.scan import RawElement, Scan
 from isocenter.errors import Reason, Refused
 from isocenter.index import frames, keys
-from isocenter.index.further import NOTHING, Row, fold_group, further
-from isocenter.index.keys import INDEXED
+from isocenter.index.further import NOTHING, Row, fold_group, further_at
+from isocenter.index.keys import INDEXED, STANDARD, Wanted
 from isocenter.index.records import Arrival, DuplicatePolicy
+from isocenter.index.rejection_notes import Names, note_in
 
 __all__ = ["INDEXED", "arrival"]
 
@@ -29,6 +31,7 @@ _LONGEST_UID = 256
 _LONGEST_TEXT = 1024
 _REMEMBERED = 1 << 16
 """Bytes of shared values beyond which they are not remembered."""
+UTF_8 = b"ISO_IR 192"
 _INDEXED_COLUMNS = frozenset({"study_date", "study_id", "accession", "birth_date", "step_start_date"})
 
 
@@ -59,6 +62,7 @@ def arrival(
     character_set: str = "",
     policy: str = DuplicatePolicy.KEEP_FIRST,
     read: Callable[[int, int], bytes] | None = None,
+    wanted: Wanted = STANDARD,
 ) -> Arrival:
     """What the index is told of a stored object whose header scan is `scan`.
 
@@ -66,15 +70,22 @@ def arrival(
     the data set; without it the frames of encapsulated pixel data are not located. Raises Refused where a UID is
     missing or no UID.
     """
+    if wanted.creators:
+        scan = scan._replace(elements=keys.of_creators(wanted, scan.elements))
     elements = scan.elements
     raw = elements.get(keys.SPECIFIC_CHARACTER_SET)
     declared = raw.value.strip(b" \0") if raw is not None else b""
     declared = declared or character_set.encode("ascii", "replace")
-    pairs = tuple([pair for pair in elements.items() if pair[0] in keys.SHARED])
+    pairs = tuple([pair for pair in elements.items() if pair[0] in wanted.shared])
     work = _shared if sum([len(e.value) for _, e in pairs]) <= _REMEMBERED else _shared.__wrapped__
-    shared = work(pairs, scan.encoding, declared, issuer)
+    shared = work(pairs, scan.encoding, declared, issuer, wanted)
     sop_uid = _uid(elements, keys.SOP_INSTANCE)
-    instance, rows = _instance(scan, declared, size, read)
+    instance, rows = _instance(scan, declared, size, read, wanted)
+    sop_class = _uid(elements, keys.SOP_CLASS)
+    rejection: int = 0
+    rejected: Names = ()
+    if sop_class == KEY_OBJECT_SELECTION and read is not None:
+        rejection, rejected = note_in(read, size, scan.syntax)
     return Arrival(
         store_key=store_key,
         digest=digest,
@@ -85,7 +96,7 @@ def arrival(
         study_uid=shared.study_uid,
         series_uid=shared.series_uid,
         sop_uid=sop_uid,
-        sop_class=_uid(elements, keys.SOP_CLASS),
+        sop_class=sop_class,
         syntax=scan.syntax,
         patient=shared.patient,
         study=shared.study,
@@ -96,14 +107,16 @@ def arrival(
         flags=() if shared.regular and uids.is_regular(sop_uid) else ("irregular-uid",),
         accessions=shared.accessions,
         patient_ids=shared.patient_ids,
+        rejection=rejection,
+        rejected=rejected,
     )
 
 
 @lru_cache(maxsize=64)
-def _shared(pairs: Pairs, encoding: Encoding, declared: bytes, default_issuer: str) -> _Shared:
+def _shared(pairs: Pairs, encoding: Encoding, declared: bytes, default_issuer: str, wanted: Wanted) -> _Shared:
     elements = dict(pairs)
     study_uid, series_uid = _uid(elements, keys.STUDY), _uid(elements, keys.SERIES)
-    found = {level: further(level, keys.FURTHER[level], elements, encoding, declared) for level in "PSE"}
+    found = {level: further_at(level, wanted, elements, encoding, declared) for level in "PSE"}
     levels: dict[str, dict[str, str]] = {level: {"attributes": found[level].json} for level in "PSE"}
     for level, table in (("P", keys.PATIENT_TEXT), ("S", keys.STUDY_TEXT), ("E", keys.SERIES_TEXT)):
         _texts(levels[level], level, table, elements, declared)
@@ -125,6 +138,21 @@ def _shared(pairs: Pairs, encoding: Encoding, declared: bytes, default_issuer: s
         _patient_ids(elements, encoding, declared, patient["issuer"]),
         uids.is_regular(study_uid) and uids.is_regular(series_uid),
     )
+
+
+def columns(level: str, elements: Elements) -> dict[str, str | int | None]:
+    """The columns of patient (P), study (S) or series (E) that the `elements`, in UTF-8, come to."""
+    tables = {"P": keys.PATIENT_TEXT, "S": keys.STUDY_TEXT, "E": keys.SERIES_TEXT}
+    found: dict[str, str] = {}
+    table = {tag: column for tag, column in tables[level].items() if tag in elements}
+    _texts(found, level, table, elements, UTF_8)
+    for tag, (owner, column, stem) in keys.NAMES.items():
+        if owner == level and tag in elements:
+            _name(found, column, stem, _text(elements, tag, UTF_8))
+    whole: dict[str, str | int | None] = {**found}
+    if "series_number" in found:
+        whole["series_number_value"] = _number(found["series_number"])
+    return whole
 
 
 def _texts(into: dict[str, str], level: str, table: Mapping[int, str], elements: Elements, declared: bytes) -> None:
@@ -235,13 +263,13 @@ def _patient_ids(elements: Elements, encoding: Encoding, declared: bytes, issuer
 
 
 def _instance(
-    scan: Scan, declared: bytes, size: int, read: Callable[[int, int], bytes] | None
+    scan: Scan, declared: bytes, size: int, read: Callable[[int, int], bytes] | None, wanted: Wanted
 ) -> tuple[dict[str, str | int | bytes | None], tuple[Row, ...]]:
     """The columns of the object itself, and rows for its further attributes."""
     elements = scan.elements
     found = NOTHING
-    if not keys.INSTANCE_FURTHER.keys().isdisjoint(elements):
-        found = further("I", keys.INSTANCE_FURTHER, elements, scan.encoding, declared)
+    if not wanted.further["I"].keys().isdisjoint(elements):
+        found = further_at("I", wanted, elements, scan.encoding, declared)
     columns: dict[str, str | int | bytes | None] = {
         column: _text(elements, tag, declared) for tag, column in keys.INSTANCE_TEXT.items()
     }

@@ -7,8 +7,10 @@ once a batch. All the rest is the exception.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from isocenter.index import rejecting
 from isocenter.index.duplicates import Duplicates, Held
 from isocenter.index.ledger import Ledger
+from isocenter.index.moving import followed
 from isocenter.index.places import Places, SeriesPlace
 from isocenter.index.records import Arrival, Outcome, Verdict
 from isocenter.index.sessions import Session
@@ -21,7 +23,7 @@ INSTANCE_COLUMNS = (
     *("received_at", "availability", *INSTANCE_TEXT, *INSTANCE_NUMBERS),
 )
 
-_SAME_UID = "SELECT sop_uid, id, series, study, store_key, digest FROM instance WHERE sop_uid {any}"
+_SAME_UID = "SELECT sop_uid, id, series, study, store_key, digest, rejected FROM instance WHERE sop_uid {any}"
 _REMOVED = "SELECT store_key, reason, kept_key FROM removal WHERE store_key {any}"
 _REMOVED_AS = {"equal-duplicate": Verdict.EQUAL, "rejected-duplicate": Verdict.REJECTED}
 
@@ -32,6 +34,7 @@ class Filing:
     def __init__(self, session: Session, places: Places) -> None:
         self._session = session
         self._places = places
+        self._late: list[Arrival] = []
 
     def file(self, arrivals: Sequence[Arrival], now: int) -> list[Outcome | None]:
         """What became of each. No two may have the same SOP Instance UID. `now` in microseconds UTC."""
@@ -39,6 +42,7 @@ class Filing:
         ledger = Ledger(self._session, now)
         filed = self._file_sorted([arrivals[i] for i in order], ledger, now)
         ledger.close()
+        self._settle_rejections([arrivals[i] for i in order], filed, now)
         outcomes: list[Outcome | None] = [None] * len(arrivals)
         for i, outcome in zip(order, filed, strict=True):
             outcomes[i] = outcome
@@ -54,13 +58,20 @@ class Filing:
             for key, reason, kept_key in session.each(_REMOVED, [a.store_key for a in arrivals])
         }
         wanted = [a for a in arrivals if a.store_key not in outcomes]
-        placed = list(zip(wanted, self._places.find(wanted, now), strict=True))
+        placed = [
+            (a if a.study_uid == place.study.uid else a._replace(study_uid=place.study.uid), place)
+            for a, place in zip(wanted, self._places.find(wanted, now), strict=True)
+        ]
         duplicates = Duplicates(session, ledger, now)
         fresh = []
         for a, place in placed:
             same = next((h for h in held[a.sop_uid] if h.series == place.level.id), None)
             if same is None:
-                fresh.append((a, place))
+                before = rejecting.before(session, a, place.named, ledger) if place.named else None
+                if before is None:
+                    fresh.append((a, place))
+                else:
+                    outcomes[a.store_key] = before
             else:
                 outcomes[a.store_key] = duplicates.file(a, place, same)
         if fresh:
@@ -81,7 +92,9 @@ class Filing:
                 continue
             if a.attributes and a.attributes[-1][0] == "I":
                 further += [("I", row_id, *row[1:]) for row in a.attributes if row[0] == "I"]
-            conflicts = tuple(_conflicts(a, place, held[a.sop_uid]))
+            conflicts = tuple(self._conflicts(a, place, held[a.sop_uid]))
+            if place.named and a.sop_uid in place.named:
+                self._late.append(a)
             for kind in conflicts:
                 ledger.conflict(kind, a)
             self._series_conflict(a, place, ledger)
@@ -89,6 +102,33 @@ class Filing:
             ledger.change("stored", a)
             yield a.store_key, Outcome(Verdict.STORED, "", conflicts)
         self._session.append("attribute", ATTRIBUTE_COLUMNS, further)
+
+    def _settle_rejections(self, arrivals: Sequence[Arrival], filed: Sequence[Outcome | None], now: int) -> None:
+        """What rejection notes among `arrivals` name goes out of sight, and what earlier notes named."""
+        late, self._late = self._late, []
+        notes = [a for a, outcome in zip(arrivals, filed, strict=True) if a.rejection and _is_new(outcome)]
+        if notes or late:
+            rejecting.filed(self._session, notes, late, now)
+            self._places.forget()
+
+    def _conflicts(self, a: Arrival, place: SeriesPlace, others: Sequence[Held]) -> Iterable[str]:
+        yield from a.flags
+        if place.study.identity != a.patient["identity"] and not self._follows(a, place):
+            yield "patient-differs"
+        if others:
+            here = any(other.study == place.study.study.id for other in others)
+            yield "uid-in-other-series" if here else "uid-in-other-study"
+
+    def _follows(self, a: Arrival, place: SeriesPlace) -> bool:
+        """Whether another patient is named because of an edit: the study or the series was moved, or that patient was
+        merged into this one."""
+        identity = a.patient["identity"]
+        if identity in place.study.accepted:
+            return True
+        if place.moved or followed(self._session, identity) == place.study.patient.id:
+            place.study.accepted.add(identity)
+            return True
+        return False
 
     def _series_conflict(self, a: Arrival, place: SeriesPlace, ledger: Ledger) -> None:
         if place.elsewhere:
@@ -100,13 +140,8 @@ def _sort_key(a: Arrival) -> tuple[str, str, str, str]:
     return a.patient["identity"], a.study_uid, a.series_uid, a.sop_uid
 
 
-def _conflicts(a: Arrival, place: SeriesPlace, others: Sequence[Held]) -> Iterable[str]:
-    yield from a.flags
-    if place.study.identity != a.patient["identity"]:
-        yield "patient-differs"
-    if others:
-        here = any(other.study == place.study.study.id for other in others)
-        yield "uid-in-other-series" if here else "uid-in-other-study"
+def _is_new(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.verdict in (Verdict.STORED, Verdict.REPLACED)
 
 
 def instance_row(a: Arrival, place: SeriesPlace) -> tuple[object, ...]:

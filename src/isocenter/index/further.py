@@ -8,17 +8,19 @@ the whole name as value.
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from isocenter.declarations.query_keys import Path
 from isocenter.dicom import charset, person_name
 from isocenter.dicom.dataset import DataSet, Element, items
 from isocenter.dicom.elements import Encoding, MalformedDataSet
 from isocenter.dicom.folding import fold
 from isocenter.dicom.scan import RawElement
-from isocenter.index.keys import SPECIFIC_CHARACTER_SET, Keys
+from isocenter.dicom.swapping import swapped
+from isocenter.index.keys import SPECIFIC_CHARACTER_SET, Keys, Wanted
 
 Row: TypeAlias = tuple[str, str, int, str, str]
 Charset: TypeAlias = str | bytes
@@ -45,17 +47,38 @@ class Found(NamedTuple):
 NOTHING = Found("", ())
 
 
-def further(
-    level: str, wanted: Keys, elements: Mapping[int, RawElement], encoding: Encoding, declared: Charset
+def further_at(
+    level: str, wanted: Wanted, elements: Mapping[int, RawElement], encoding: Encoding, declared: Charset
 ) -> Found:
-    """The `wanted` attributes among the raw `elements` of a header scan, written in `encoding`."""
+    """The further attributes of one level, as an installation wants them."""
+    return further(level, wanted.further[level], elements, encoding, declared, wanted.private.get(level, ()))
+
+
+def further(
+    level: str,
+    wanted: Keys,
+    elements: Mapping[int, RawElement],
+    encoding: Encoding,
+    declared: Charset,
+    private: Sequence[tuple[Path, str]] = (),
+) -> Found:
+    """The `wanted` attributes among the raw `elements` of a header scan, written in `encoding`. `private`: VRs of
+    elements that the dictionary does not know, for objects that don't tell them either."""
     present: DataSet = {}
     for tag in wanted:
         raw = elements.get(tag)
         if raw is not None and len(raw.value) <= MOST_BYTES:
-            element = _element(raw.vr, raw.value, wanted[tag] is not None, encoding)
+            vr = raw.vr if raw.vr != "UN" else next((vr for path, vr in private if path == (tag,)), "UN")
+            element = _element(vr, raw.value, wanted[tag] is not None, encoding)
             if element is not None:
                 present[tag] = element
+    for path, vr in private:
+        _name_vr(present, path, vr)
+    return further_of(level, wanted, present, declared)
+
+
+def further_of(level: str, wanted: Keys, present: DataSet, declared: Charset) -> Found:
+    """What the `wanted` elements of `present` come to."""
     if not present:
         return NOTHING
     model = _object(present, declared, 0)
@@ -64,7 +87,22 @@ def further(
     return Found(msgspec.json.encode(model).decode() if model else "", tuple(rows.found[:MOST_ROWS]))
 
 
+def _name_vr(source: DataSet, path: Path, vr: str) -> None:
+    """Give the elements at `path` the VR `vr` where the object left it open."""
+    element = source.get(path[0])
+    if element is None:
+        return
+    if len(path) == 1:
+        if element.vr == "UN":
+            source[path[0]] = Element(vr, element.value)
+    elif isinstance(element.value, tuple):
+        for item in element.value:
+            _name_vr(item, path[1:], vr)
+
+
 def _element(vr: str, value: bytes, sequence: bool, encoding: Encoding) -> Element | None:
+    if not sequence and vr in _NUMBERS:
+        return Element(vr, value if encoding.little else swapped(vr, value))
     if not sequence:
         return Element(vr, value) if vr in _TEXT else None
     try:
@@ -76,6 +114,8 @@ def _element(vr: str, value: bytes, sequence: bool, encoding: Encoding) -> Eleme
 def values_of(element: Element, declared: Charset) -> list[str]:
     """The values of a text element, decoded, split and trimmed; empty ones keep their place."""
     raw = element.value
+    if isinstance(raw, bytes) and element.vr in _NUMBERS:
+        return [str(number) for number in _numbers(element)]
     if not isinstance(raw, bytes) or element.vr not in _TEXT:
         return []
     text = charset.decode(raw, element.vr, declared).replace("\0", "")

@@ -1,4 +1,4 @@
-"""The records of the store's journal that concern the index: deletions and version choices.
+"""The records of the store's journal that concern the index: deletions, version choices and edits.
 
 A record is durable before the index is told, so that an index that is made anew, or older than the store, is told again
 (`index.rebuild`). `kind` says what it is and `at` when it was, in microseconds UTC; the others are fields of
@@ -7,11 +7,13 @@ A record is durable before the index is told, so that an index that is made anew
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
 
-from isocenter.index.records import Deletion
-from isocenter.index.tables import instance, instance_version, series, study
+from isocenter.index.records import Deletion, Edit
+from isocenter.index.tables import edit, instance, instance_version, series, study
 from isocenter.store.api import Record
 
-DELETION, VERSION_CHOICE = "deletion", "version-choice"
+DELETION, VERSION_CHOICE, EDIT = "deletion", "version-choice", "edit"
+EXCEPTION_DISCARD = "exception-discard"
+"""Something of the exceptions area was deleted; there is nothing to do for an index that is made anew."""
 
 
 def deletion_record(what: Deletion) -> Record:
@@ -24,9 +26,22 @@ def choice_record(store_key: str, at: int) -> Record:
     return {"kind": VERSION_CHOICE, "store_key": store_key, "at": at}
 
 
+def edit_record(what: Edit) -> Record:
+    """The record of an edit; `does` is the kind of edit."""
+    fields = what._asdict()
+    return {**fields, "kind": EDIT, "does": fields["kind"]}
+
+
+def edit_of(record: Record) -> Edit:
+    """The edit that a record tells of."""
+    fields = {name: record[name] for name in Edit._fields if name in record}
+    return Edit(**{**fields, "kind": str(record.get("does", ""))})
+
+
 def deletion_of(record: Record) -> Deletion:
     """The deletion that a record tells of."""
-    return Deletion(**{name: record[name] for name in Deletion._fields if name in record})
+    fields = {name: record[name] for name in Deletion._fields if name in record}
+    return Deletion(**{**fields, "sop_uids": tuple(record.get("sop_uids", ()))})
 
 
 def chosen_key(record: Record) -> str:
@@ -47,6 +62,8 @@ def is_undone(connection: Connection, record: Record) -> bool:
     """
     if record.get("kind") == DELETION:
         return bool(connection.execute(select(_deletable(deletion_of(record)))).scalar())
+    if record.get("kind") == EDIT:
+        return connection.execute(select(edit.c.id).where(edit.c.uid == str(record.get("uid", "")))).first() is None
     if record.get("kind") == VERSION_CHOICE:
         return connection.execute(_kept(chosen_key(record), time_of(record))).first() is not None
     return True
@@ -65,6 +82,8 @@ def _deletable(what: Deletion) -> ColumnElement[bool]:
         named.append(series.c.series_uid == what.series_uid)
     if what.sop_uid:
         named.append(instance.c.sop_uid == what.sop_uid)
+    if what.sop_uids:
+        named.append(instance.c.sop_uid.in_(what.sop_uids))
     if what.received_until:
         version = exists().where(
             instance_version.c.instance == instance.c.id, instance_version.c.received_at <= what.received_until

@@ -5,10 +5,14 @@ seen from the object. The further attributes are kept twice: as DICOM JSON in th
 returned, and as rows of `attribute`, to be matched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
+from isocenter.declarations.indexed_attributes import Attribute, attribute, configured_keys
 from isocenter.declarations.query_keys import Key, Level, Path, Place, keys_at
+from isocenter.dicom.scan import RawElement
 
 Keys: TypeAlias = Mapping[int, "Keys | None"]
 """Tags to be matched; None for a simple value, for a sequence the keys inside its items."""
@@ -39,11 +43,11 @@ def _texts(level: Level) -> dict[int, str]:
     return {key.path[0]: key.column for key in texts}
 
 
-def _further(level: Level) -> Keys:
+def _further(level: Level, more: Iterable[Key] = ()) -> Keys:
     found: dict[int, Keys | None] = {}
-    for path, key in keys_at(level).items():
-        if key.place is Place.ATTRIBUTE:
-            _add(found, path, key.vr)
+    for key in (*keys_at(level).values(), *more):
+        if key.place is Place.ATTRIBUTE and key.level is level:
+            _add(found, key.path, key.vr)
     return found
 
 
@@ -93,3 +97,73 @@ OWN = frozenset(
 """What is an object's own."""
 
 INDEXED = SHARED | OWN
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Wanted:
+    """What an installation indexes: the above, and what its settings add (`declarations.indexed_attributes`)."""
+
+    further: Mapping[str, Keys]
+    """As `FURTHER`."""
+    shared: frozenset[int]
+    """As `SHARED`."""
+    indexed: frozenset[int]
+    """As `INDEXED`: what a header scan is to look for."""
+    private: Mapping[str, tuple[tuple[Path, str], ...]]
+    """By level, the VRs of elements that the dictionary does not know."""
+    creators: Mapping[int, str]
+    """The private creator that each of these elements must have."""
+
+
+STANDARD = Wanted(FURTHER, SHARED, INDEXED, {}, {})
+
+
+@cache
+def wanted(attributes: tuple[str, ...]) -> Wanted:
+    """What is indexed where the settings add `attributes`."""
+    if not attributes:
+        return STANDARD
+    found = [attribute(text) for text in attributes]
+    more = configured_keys(attributes)
+    creators = {one.key.path[0]: one.creator for one in found if one.creator}
+    upper = {key.path[0] for key in more if key.level is not Level.IMAGE}
+    return Wanted(
+        {level.code: _further(level, more) for level in Level},
+        SHARED | upper,
+        INDEXED | {key.path[0] for key in more} | {_creator_of(tag) for tag in creators},
+        {level.code: _private(level, found) for level in Level},
+        creators,
+    )
+
+
+def only(attributes: tuple[str, ...]) -> Wanted:
+    """The `attributes` alone, for objects that are indexed already but for them."""
+    whole = wanted(attributes)
+    more = configured_keys(attributes)
+    further: dict[str, Keys] = {}
+    for level in Level:
+        tags = {key.path[0] for key in more if key.level is level}
+        further[level.code] = {tag: inner for tag, inner in whole.further[level.code].items() if tag in tags}
+    read = frozenset(tag for keys in further.values() for tag in keys) | {SPECIFIC_CHARACTER_SET}
+    return Wanted(
+        further, whole.shared, read | {_creator_of(tag) for tag in whole.creators}, whole.private, whole.creators
+    )
+
+
+def _private(level: Level, found: Iterable[Attribute]) -> tuple[tuple[Path, str], ...]:
+    return tuple((one.key.path, one.key.vr) for one in found if one.private and one.key.level is level)
+
+
+def _creator_of(tag: int) -> int:
+    """The element that names who owns the block of private `tag` (PS3.5 7.8.1)."""
+    return tag & 0xFFFF0000 | (tag & 0xFF00) >> 8
+
+
+def of_creators(held: Wanted, elements: dict[int, RawElement]) -> dict[int, RawElement]:
+    """`elements` without private ones that are another creator's."""
+    others = {tag for tag, creator in held.creators.items() if _creator(elements.get(_creator_of(tag))) != creator}
+    return {tag: element for tag, element in elements.items() if tag not in others} if others else elements
+
+
+def _creator(element: RawElement | None) -> str:
+    return element.value.decode("latin-1").strip(" \0") if element is not None else ""

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, func, select
 
 from isocenter.declarations.query_keys import Key, Level, Path
+from isocenter.declarations.rejections import IN_FORCE
 from isocenter.index.matching_conditions import Conditions
 from isocenter.index.matching_returns import Layout, Selection, layout_of
 from isocenter.index.matching_sql import Dialect
-from isocenter.index.matching_tables import Access, Frame
+from isocenter.index.matching_tables import Access, Frame, View
 from isocenter.index.matching_values import FOLDED, Sensitivity
 
 __all__ = ["FOLDED", "Access", "Frame", "Level", "Model", "Path", "Plan", "Query", "Recheck", "Sensitivity", "plan"]
@@ -64,6 +65,10 @@ class Query:
     offset: int = 0
     limit: int | None = None
     """At most so many rows."""
+    view: View = IN_FORCE
+    """What is seen beside or instead of what is in force: numbers of `instance.rejected`."""
+    more: tuple[Key, ...] = ()
+    """Keys that this installation supports besides its own (`declarations.indexed_attributes`)."""
     refuse_above: int = 0
     """More matches than this are refused (M-FIND-13); 0: no limit."""
 
@@ -135,9 +140,9 @@ class Plan:
 
 def plan(query: Query, dialect: str) -> Plan:
     """The statements of `query`. Raises Refused(IDENTIFIER_MISMATCH) for values that can't be read."""
-    shape = _shape(query.level, query.access, query.returns, dialect)
+    shape = _shape(query.level, query.access, query.returns, dialect, query.more, query.view)
     conditions = Conditions(shape.frame, shape.dialect, query.sensitivity, combined=query.combined, fuzzy=query.fuzzy)
-    conditions.add_all(query.keys)
+    conditions.add_all(query.keys, query.more)
     checked = _Checked(shape.frame)
     rechecks = [checked.value(key, accepts) for key, accepts in conditions.rechecks]
     rechecks += [checked.attributes(level, accepts) for level, accepts in conditions.nested]
@@ -145,10 +150,12 @@ def plan(query: Query, dialect: str) -> Plan:
 
 
 @lru_cache(maxsize=256)
-def _shape(level: Level, access: Access, returns: tuple[Path, ...], dialect_name: str) -> _Shape:
-    dialect, frame = Dialect(dialect_name), Frame(level, access)
+def _shape(
+    level: Level, access: Access, returns: tuple[Path, ...], dialect_name: str, more: tuple[Key, ...], view: View
+) -> _Shape:
+    dialect, frame = Dialect(dialect_name), Frame(level, access, view)
     selection = Selection(frame, dialect)
-    layout = layout_of(level, returns, selection)
+    layout = layout_of(level, returns, selection, more)
     columns, tables = tuple(selection.columns), frozenset(selection.tables)
     return _Shape(frame, dialect, layout, columns, tables, tuple(frame.standing()))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import BigInteger, Select, cast, func, select
 
 from isocenter.declarations.query_keys import Key, Level
 from isocenter.index import tables
@@ -13,19 +13,21 @@ from isocenter.index.matching_tables import SERIES, SERIES_BELOW, STUDY_BELOW, F
 def counted(frame: Frame, found: Key) -> tuple[Column, str]:
     """The value of a NumberOf...Related... key (what is in force and may be seen) and the table that it needs."""
     if found.level is Level.SERIES:
-        return tables.series.c.instances, SERIES
+        return frame.held(tables.series), SERIES
     what = found.keyword.rpartition("Related")[2]
     value: Column = {
         "Studies": func.count(STUDY_BELOW.c.id.distinct()),
         "Series": func.count(SERIES_BELOW.c.id),
-        "Instances": func.coalesce(func.sum(SERIES_BELOW.c.instances), 0),
+        "Instances": cast(func.coalesce(func.sum(frame.held(SERIES_BELOW)), 0), BigInteger),
     }[what]
     return _below(frame, found.level, value), frame.owner(found.level)[1]
 
 
 def gathered(frame: Frame, found: Key, dialect: Dialect) -> tuple[Column, str]:
-    """The distinct modalities or SOP classes of a study, joined (see Dialect.distinct), and the table needed."""
-    column = "sop_classes" if found.keyword == "SOPClassesInStudy" else "modality"
+    """Distinct modalities, SOP classes or stations of a study, joined (see Dialect.distinct), and the table needed."""
+    column = {"SOPClassesInStudy": "sop_classes", "PerformedStationAETitle": "station_aet"}.get(
+        found.keyword, "modality"
+    )
     value = func.coalesce(dialect.distinct(SERIES_BELOW.c[column]), "")
     return _below(frame, Level.STUDY, value), frame.owner(Level.STUDY)[1]
 

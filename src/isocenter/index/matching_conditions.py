@@ -31,7 +31,12 @@ _LONG = frozenset({"LT", "ST", "UC", "UT"})
 _NEARLY_CUT = 200
 """Folded values longer than this may have been cut, so that patterns look at the whole."""
 _GROUPS = ("", "_ideographic", "_phonetic")
-_BELOW = {"ModalitiesInStudy": "modality", "Modality": "modality", "SOPClassesInStudy": "sop_classes"}
+_BELOW = {
+    "ModalitiesInStudy": "modality",
+    "Modality": "modality",
+    "SOPClassesInStudy": "sop_classes",
+    "PerformedStationAETitle": "station_aet",
+}
 _MOMENTS: dict[Path, Path] = {
     (0x00080020,): (0x00080030,),
     (0x00080021,): (0x00080031,),
@@ -61,12 +66,12 @@ class Conditions:
         self.nested: list[tuple[Level, Accepts]] = []
         """Tests of a level's further attributes as a whole."""
 
-    def add_all(self, keys: Iterable[tuple[Path, str]]) -> None:
-        """Add every key that the level supports and that does not match everything."""
+    def add_all(self, keys: Iterable[tuple[Path, str]], more: tuple[Key, ...] = ()) -> None:
+        """Add every key that the level supports, `more` among them, and that does not match everything."""
         asked: dict[Path, tuple[Key, Tests]] = {}
         ranges: set[Path] = set()
         for path, value in keys:
-            found = key(self.frame.level, path)
+            found = key(self.frame.level, path, more)
             if found is None or not found.matching or found.matching is Match.SEQUENCE:
                 continue
             tests = read(found.vr, value, fuzzy=self.fuzzy)
@@ -229,7 +234,7 @@ class Conditions:
             self.found.append(sql.number(value, tests, self.dialect))
             return
         below = SERIES_BELOW.c[column]
-        passes = sql.text if column == "modality" else sql.several
+        passes = sql.several if column == "sop_classes" else sql.text
         self.tables.add(self.frame.owner(Level.STUDY)[1])
         self.found.append(exists(_one().where(self.frame.below(Level.STUDY), passes(below, tests, self.dialect))))
 

@@ -109,22 +109,22 @@ class Selection:
         return self.add(level.code, column, table)
 
 
-def layout_of(level: Level, returns: Iterable[Path], selection: Selection) -> Layout:
+def layout_of(level: Level, returns: Iterable[Path], selection: Selection, more: tuple[Key, ...] = ()) -> Layout:
     """The fields for the paths of `returns`; the columns they need are added to `selection`."""
     asked: dict[int, list[Path]] = {}
     for path in returns:
         asked.setdefault(path[0], []).append(path)
-    return Layout(tuple(_field(level, tag, paths, selection) for tag, paths in sorted(asked.items())))
+    return Layout(tuple(_field(level, tag, paths, selection, more) for tag, paths in sorted(asked.items())))
 
 
-def _field(level: Level, tag: int, paths: list[Path], selection: Selection) -> Field:
-    found = key(level, (tag,))
+def _field(level: Level, tag: int, paths: list[Path], selection: Selection, more: tuple[Key, ...]) -> Field:
+    found = key(level, (tag,), more)
     if found is not None and not found.returned:
         return Field(tag, found.vr, Kind.SERVICE, -1, ())
     if found is None:
         return Field(tag, vr_of(tag), Kind.EMPTY, -1, tuple(path[1:] for path in paths if len(path) > 1))
     if found.vr == "SQ":
-        return _sequence(level, found, paths, selection)
+        return _sequence(level, found, paths, selection, more)
     if found.place is Place.ATTRIBUTE:
         return Field(tag, found.vr, Kind.JSON, selection.attributes(found.level), ())
     if found.place is Place.COLUMN:
@@ -134,11 +134,11 @@ def _field(level: Level, tag: int, paths: list[Path], selection: Selection) -> F
     return _computed(found, selection)
 
 
-def _sequence(level: Level, found: Key, paths: list[Path], selection: Selection) -> Field:
+def _sequence(level: Level, found: Key, paths: list[Path], selection: Selection, more: tuple[Key, ...]) -> Field:
     inner = [path for path in paths if len(path) > 1]
     whole = len(inner) < len(paths)
     wanted = () if whole else tuple(path[1:] for path in inner)
-    unsupported = tuple(path[1:] for path in inner if key(level, path) is None)
+    unsupported = tuple(path[1:] for path in inner if key(level, path, more) is None)
     return Field(found.path[0], "SQ", Kind.JSON, selection.attributes(found.level), wanted, unsupported)
 
 
@@ -147,7 +147,7 @@ def _computed(found: Key, selection: Selection) -> Field:
     if found.keyword.startswith("NumberOf"):
         column, table = counted(selection.frame, found)
         return Field(tag, found.vr, Kind.NUMBER, selection.add(found.keyword, column, table), ())
-    if found.keyword in ("ModalitiesInStudy", "SOPClassesInStudy"):
+    if found.keyword in ("ModalitiesInStudy", "SOPClassesInStudy", "PerformedStationAETitle"):
         column, table = gathered(selection.frame, found, selection.dialect)
         return Field(tag, found.vr, Kind.GATHERED, selection.add(found.keyword, column, table), ())
     if found.keyword == "InstanceAvailability" and found.level is Level.IMAGE:

@@ -3,13 +3,16 @@
 from collections.abc import Set
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Table, and_, exists, false, select
+from sqlalchemy import ColumnElement, FromClause, Table, and_, exists, false, func, select
 
 from isocenter.declarations.query_keys import Key, Level
+from isocenter.declarations.rejections import IN_FORCE
 from isocenter.index import tables
 
 Access = frozenset[str] | None
 """Access groups that the asker may see; None: all of them."""
+View = frozenset[int]
+"""What is seen: numbers of `instance.rejected` (`declarations.rejections`)."""
 
 _TABLES: dict[Level, Table] = {
     Level.PATIENT: tables.patient,
@@ -20,14 +23,16 @@ _TABLES: dict[Level, Table] = {
 STUDY, SERIES, PATIENT = "study", "series", "patient"
 SERIES_BELOW = tables.series.alias("series_below")
 STUDY_BELOW = tables.study.alias("study_below")
+_WITHIN = tables.instance.alias("within")
 
 
 class Frame:
     """The tables of a search at `level`, the columns in them, and the conditions that always hold."""
 
-    def __init__(self, level: Level, access: Access) -> None:
+    def __init__(self, level: Level, access: Access, view: View = IN_FORCE) -> None:
         self.level = level
         self.access = access
+        self.view = view
         self.base = _TABLES[level]
 
     @property
@@ -87,18 +92,37 @@ class Frame:
 
     def _in_force(self) -> ColumnElement[bool]:
         if self.level is Level.IMAGE:
-            return tables.instance.c.rejected == 0
+            return tables.instance.c.rejected == 0 if self.view == IN_FORCE else self._viewed(tables.instance)
         if self.level is Level.SERIES:
-            return tables.series.c.instances > 0
-        return exists().where(tables.series.c.study == tables.study.c.id, tables.series.c.instances > 0)
+            return self._holds(tables.series)
+        return exists().where(tables.series.c.study == tables.study.c.id, self._holds(tables.series))
 
     def _patient_standing(self) -> ColumnElement[bool]:
         return exists(
             select(tables.study.c.id)
             .join(tables.series, tables.series.c.study == tables.study.c.id)
-            .where(tables.study.c.patient == tables.patient.c.id, tables.series.c.instances > 0, *self._granted())
+            .where(tables.study.c.patient == tables.patient.c.id, self._holds(tables.series), *self._granted())
             .correlate(tables.patient)
         )
+
+    def _viewed(self, instances: FromClause) -> ColumnElement[bool]:
+        return instances.c.rejected.in_(sorted(self.view))
+
+    def _holds(self, series: FromClause) -> ColumnElement[bool]:
+        """Something that is seen is in the series: the count says it, where nothing rejected is asked for."""
+        if self.view == IN_FORCE:
+            return series.c.instances > 0
+        return exists(
+            select(_WITHIN.c.id).where(_WITHIN.c.series == series.c.id, self._viewed(_WITHIN)).correlate(series)
+        )
+
+    def held(self, series: FromClause) -> ColumnElement[int]:
+        """How many instances of the series are seen."""
+        if self.view == IN_FORCE:
+            count: ColumnElement[int] = series.c.instances
+            return count
+        counting = select(func.count(_WITHIN.c.id)).where(_WITHIN.c.series == series.c.id, self._viewed(_WITHIN))
+        return counting.correlate(series).scalar_subquery()
 
     def _granted(self) -> list[ColumnElement[bool]]:
         if self.access is None:
@@ -109,7 +133,7 @@ class Frame:
         """Which rows of SERIES_BELOW (joined with STUDY_BELOW for a patient) are in force and belong to the study or
         patient of a match; for correlated subqueries."""
         owner = self.owner(level)[0]
-        in_force = SERIES_BELOW.c.instances > 0
+        in_force = self._holds(SERIES_BELOW)
         if level is Level.STUDY:
             return and_(SERIES_BELOW.c.study == owner, in_force)
         seen = [] if self.access is None else [STUDY_BELOW.c.access_group.in_(sorted(self.access))]

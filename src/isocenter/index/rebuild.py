@@ -114,7 +114,8 @@ def _records(store: Store, database: Database) -> deque[Record]:
     assumed of a sender's objects may depend on them."""
     found = list(store.journal())
     recorded.replay(database, found)
-    return deque(sorted((one for one in found if one.get("kind") != recorded.KIND), key=journal.time_of))
+    settled = (recorded.KIND, journal.EXCEPTION_DISCARD)
+    return deque(sorted((one for one in found if one.get("kind") not in settled), key=journal.time_of))
 
 
 def _replay(
@@ -147,6 +148,8 @@ def _apply(adoption: Adoption, record: Record, needed: _Needed) -> None:
             adoption.delete(journal.deletion_of(record))
         case journal.VERSION_CHOICE:
             adoption.choose(journal.chosen_key(record), journal.time_of(record))
+        case journal.EDIT:
+            adoption.edit(journal.edit_of(record))
         case kind:
             log.warning("journal.unknown", kind=str(kind))
             return
@@ -197,6 +200,7 @@ _TOLD = ("comment", "sop_class", "sop_uid", "syntax", "calling", "called", "addr
 _DERIVED = (
     *(tables.attribute, tables.instance_version, tables.instance, tables.series, tables.study_accession, tables.study),
     *(tables.patient_id, tables.patient, tables.conflict, tables.exception, tables.removal),
+    *(tables.edit, tables.redirect, tables.rejection),
 )
 """What the store and its journal can give back, children first."""
 

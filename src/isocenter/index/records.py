@@ -22,20 +22,27 @@ class Verdict(StrEnum):
     """Kept and flagged: the same identity, other content."""
     REPLACED = "replaced"
     """In force now; the earlier object is kept as a superseded version (policy `replace`)."""
+    RESENT = "resent"
+    """An object that a rejection note took out of sight came again and `Arrival.resend` was not given: decide, then
+    submit again. `conflicts` holds the number of the note's title."""
     REJECTED = "rejected"
     """Not kept (policy `reject`): answer 0111. The received copy is marked for removal."""
     DELETED = "deleted"
     """Of a `Deletion`: done; the objects will be removed from the store."""
+    EDITED = "edited"
+    """Of an `Edit`: done; `objects` says how many objects answer differently."""
     NOTED = "noted"
     """Of an `ExceptionNote`: recorded."""
     MISSING = "missing"
-    """Of a `Choice`: there is no such version."""
+    """Of a `Choice` or an `Edit`: what it names is not there."""
 
 
 class Likeness(StrEnum):
     """How an arrival compares with the object in force of the same identity, found by reading both."""
 
     UNKNOWN = ""
+    EQUAL = "equal"
+    """Received with the same bytes, whatever rules made of them."""
     SAME_PIXELS = "same-pixels"
     DIFFERENT = "different"
 
@@ -78,6 +85,14 @@ class Arrival(NamedTuple):
     """(accession, issuer) pairs beyond the first."""
     patient_ids: tuple[tuple[str, str], ...] = ()
     """(id, issuer) pairs of Other Patient IDs."""
+    rejection: int = 0
+    """Of a rejection note: the number of its title (`declarations.rejections`)."""
+    rejected: tuple[tuple[str, str, str], ...] = ()
+    """What the note names: (Study, Series, SOP Instance UID)."""
+    resend: str = ""
+    """What becomes of an object that was rejected before: `hide` or `refuse`; '' asks (Verdict.RESENT)."""
+    received: bool = False
+    """Rules changed the object as it came in, so that its digest doesn't tell whether it came before."""
 
 
 class Deletion(NamedTuple):
@@ -94,6 +109,8 @@ class Deletion(NamedTuple):
     """Leave what was received later than this; 0 for no bound. Set where a journal is replayed."""
     not_before: int = 0
     """When the store's copies may go."""
+    sop_uids: tuple[str, ...] = ()
+    """Several instances of the series, in the place of `sop_uid`."""
 
 
 class Choice(NamedTuple):
@@ -121,7 +138,26 @@ class ExceptionNote(NamedTuple):
     received_at: int
 
 
-Record: TypeAlias = Arrival | Deletion | Choice | ExceptionNote
+class Edit(NamedTuple):
+    """An explicit change to what is filed: attributes, moves, merges, splits, the return of rejected objects.
+
+    The journal must hold the edit before this is submitted. Submitting it again changes nothing.
+    """
+
+    uid: str
+    """Names this edit, here and in the journal."""
+    kind: str
+    """One of `index.editing.KINDS`."""
+    at: int
+    actor: str
+    reason: str
+    arguments: str
+    """JSON; what the kind of edit takes."""
+    reverts: str = ""
+    """The edit that this one takes back."""
+
+
+Record: TypeAlias = Arrival | Deletion | Choice | ExceptionNote | Edit
 """What a `Writer` takes."""
 
 

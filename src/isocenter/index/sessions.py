@@ -33,7 +33,7 @@ _IDLE_PAGES = 1
 _INTEGERS = frozenset(
     {"patient", "study", "series", "instance", "owner", "item", "series_number_value", "instance_number_value", "rows"}
     | {"columns", "bits_allocated", "frames", "size", "offset", "received_at", "changed_at", "opened_at", "at"}
-    | {"not_before", "instances", "bytes"}
+    | {"not_before", "instances", "bytes", "edited_at", "title", "seen", "revoked"}
 )
 _BYTES = frozenset({"frame_table"})
 
@@ -51,7 +51,11 @@ class Session(Protocol):
 
     @abstractmethod
     def run(self, sql: str, values: Values = ()) -> int:
-        """Run a statement; the number of rows that it changed."""
+        """Run a statement; the number of rows that it changed, where that is known already (see `changed`)."""
+
+    def changed(self, sql: str, values: Values = ()) -> int:
+        """Run a statement and wait for the number of rows that it changed."""
+        return len(self.rows(f"{sql} RETURNING 1", values))
 
     @abstractmethod
     def run_many(self, sql: str, rows: Sequence[Values]) -> None:
@@ -68,6 +72,10 @@ class Session(Protocol):
     @abstractmethod
     def append(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         """Insert rows whose ids are not wanted; existing ones are left alone."""
+
+    @abstractmethod
+    def lock(self, table: str, ids: Sequence[int]) -> None:
+        """Keep others from writing to these rows, and from adding rows below them, until the transaction ends."""
 
     @property
     def untidy(self) -> bool:
@@ -151,6 +159,9 @@ class SqliteSession(Session):
     def append(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         if rows:
             self._connection.executemany(_sqlite_insert(table, tuple(columns)), rows)
+
+    def lock(self, table: str, ids: Sequence[int]) -> None:
+        """The whole database is."""
 
     def _note_pages(self) -> None:
         changed = self._connection.total_changes
@@ -243,6 +254,9 @@ class PostgresqlSession(Session):
     def append(self, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
         if rows:
             self._insert(table, columns, rows, "")
+
+    def lock(self, table: str, ids: Sequence[int]) -> None:
+        self.rows(f"SELECT id FROM {table} WHERE id = ANY(?) ORDER BY id FOR UPDATE", (sorted(ids),))  # noqa: S608
 
     def _insert(
         self, table: str, columns: Sequence[str], rows: Sequence[Values], returning: str

@@ -29,7 +29,9 @@ def _patient(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None
     filled = fill(session, "patient", "P", level, PATIENT_GROUPS, a.patient, a.attributes, now)
     if filled:
         assignments, given = _assignments(filled, PATIENT_GROUPS, a.patient)
-        session.run(f"UPDATE study SET {assignments} WHERE patient = ?", [*given, level.id])  # noqa: S608
+        unedited = "EXISTS (SELECT 1 FROM patient p WHERE p.id = study.patient AND p.edits = ?)"
+        update = f"UPDATE study SET {assignments} WHERE patient = ? AND {unedited}"  # noqa: S608
+        session.run(update, [*given, level.id, level.edits])
     others = [(level.id, value, issuer, "other") for value, issuer in a.patient_ids]
     session.append("patient_id", ("patient", "value", "issuer", "kind"), others)
 
@@ -69,11 +71,17 @@ def fill(
         assignments, values = _assignments(filled, groups, source)
         if letter != "I":
             assignments, values = f"{assignments}, changed_at = ?", [*values, now]
-        session.run(f"UPDATE {table} SET {assignments} WHERE id = ?", [*values, level.id])  # noqa: S608
+        condition, edits = _unless_edited(letter, level)
+        session.run(f"UPDATE {table} SET {assignments} WHERE id = ?{condition}", [*values, level.id, *edits])  # noqa: S608
         level.missing.difference_update(filled)
     if source.get("attributes"):
         _fill_further(session, table, letter, level, str(source["attributes"]), rows)
     return filled
+
+
+def _unless_edited(letter: str, level: Level) -> tuple[str, list[str]]:
+    """A condition that fails where an edit came between: what it settled, nobody may supplement."""
+    return ("", []) if letter == "I" else (" AND edits = ?", [level.edits])
 
 
 def _assignments(filled: Sequence[str], groups: Groups, source: Mapping[str, Any]) -> tuple[str, list[Any]]:
@@ -96,13 +104,14 @@ def _fill_further(
         return
     found = session.rows(f"SELECT attributes FROM {table} WHERE id = ?", (level.id,))  # noqa: S608
     held: dict[str, Any] = json.loads(found[0][0]) if found and found[0][0] else {}
-    new = offered.keys() - held.keys()
+    new = offered.keys() - held.keys() - level.settled
     held.update({tag: offered[tag] for tag in new})
     level.known.update(held)
     if not found or not new:
         return
     merged = json.dumps(dict(sorted(held.items())), ensure_ascii=False, separators=(",", ":"))
-    update = f"UPDATE {table} SET attributes = ? WHERE id = ? AND attributes = ?"  # noqa: S608
-    if session.run(update, (merged, level.id, found[0][0])):
+    condition, edits = _unless_edited(letter, level)
+    update = f"UPDATE {table} SET attributes = ? WHERE id = ? AND attributes = ?{condition}"  # noqa: S608
+    if session.changed(update, (merged, level.id, found[0][0], *edits)):
         added = [(letter, level.id, *row[1:]) for row in rows if row[0] == letter and row[1][:8] in new]
         session.append("attribute", ATTRIBUTE_COLUMNS, added)

@@ -24,6 +24,7 @@ from isocenter.database.tables import count as _count
 from isocenter.database.tables import identity as _id
 from isocenter.database.tables import parent as _parent
 from isocenter.database.tables import text as _text
+from isocenter.index.commitment_tables import commitment, commitment_instance
 from isocenter.registry.tables import ae, peer, registry
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "attribute",
     "audit",
     "change",
+    "commitment",
+    "commitment_instance",
     "conflict",
     "consumer",
     "edit",
@@ -43,7 +46,9 @@ __all__ = [
     "patient",
     "patient_id",
     "peer",
+    "redirect",
     "registry",
+    "rejection",
     "removal",
     "series",
     "study",
@@ -66,6 +71,8 @@ patient = Table(
     _text("sex"),
     _text("attributes"),  # DICOM JSON object of the further patient level attributes
     Column("changed_at", BigInteger, nullable=False),
+    _text("edits"),  # DICOM JSON of what was edited, null for what was taken out; no arrival changes it
+    _count("edited_at"),  # of the latest edit that concerns the row; 0 for none
     UniqueConstraint("identity", name="uq_patient_identity"),
 )
 
@@ -115,6 +122,9 @@ study = Table(
     _text("sex"),
     Column("received_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+    _text("edits"),
+    _count("edited_at"),
+    _text("moved_from"),  # identity of the patient that its objects name, where it is another's by now
     UniqueConstraint("study_uid", name="uq_study_uid"),
     Index("ix_study_date", "study_date", "id"),
     Index("ix_study_patient_id", "patient_id", "issuer"),
@@ -169,6 +179,10 @@ series = Table(
     _count("revision"),  # raised by every change below; a pack names the revision it was made of
     Column("received_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+    _text("edits"),
+    _count("edited_at"),
+    _text("moved_from"),  # Study Instance UID that its objects name, where it is in another study by now
+    _text("overlay"),  # what is laid over its objects as they leave (index.overlaying); '' for nothing
     UniqueConstraint("study", "series_uid", name="uq_series_study_uid"),
     Index("ix_series_step_date", "step_start_date"),
 )
@@ -201,7 +215,7 @@ instance = Table(
     _text("source_aet"),
     Column("received_at", BigInteger, nullable=False),
     _text("availability"),  # ONLINE, NEARLINE, OFFLINE
-    Column("rejected", SmallInteger, nullable=False, server_default="0"),
+    Column("rejected", SmallInteger, nullable=False, server_default="0"),  # declarations.rejections; 0 for in force
     UniqueConstraint("series", "sop_uid", name="uq_instance_series_uid"),
     UniqueConstraint("store_key", name="uq_instance_store_key"),
     Index("ix_instance_study", "study"),
@@ -320,6 +334,37 @@ edit = Table(
     _text("changes"),  # DICOM JSON of the new values
     _text("actor"),
     Column("at", BigInteger, nullable=False),
+    _text("uid", index=True),  # names the edit, in the journal too
+    _text("kind"),
+    _text("reason"),
+    _text("arguments"),  # JSON: what else the edit says
+    _text("old"),  # JSON: what takes it back
+    _text("reverted_by"),  # uid of the edit that took it back
+)
+
+redirect = Table(
+    "redirect",
+    metadata,
+    _id(),
+    _text("study_uid"),  # as objects name it
+    _text("series_uid", index=True),
+    _text("to_study"),  # where the series was moved
+    UniqueConstraint("study_uid", "series_uid", name="uq_redirect"),
+)
+
+rejection = Table(
+    "rejection",
+    metadata,
+    _id(),
+    _text("note_uid"),  # SOP Instance UID of the Key Object document
+    _text("study_uid"),
+    _text("series_uid", index=True),
+    _text("sop_uid", index=True),
+    _count("title"),  # declarations.rejections
+    _count("at"),  # when the note was received
+    _count("seen"),  # 1 once the instance has been there
+    _count("revoked"),
+    UniqueConstraint("note_uid", "series_uid", "sop_uid", name="uq_rejection"),
 )
 
 audit = Table(

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
-from isocenter.index.records import Arrival, Choice, Deletion, ExceptionNote, Outcome, Record
+from isocenter.index.records import Arrival, Choice, Deletion, Edit, ExceptionNote, Outcome, Record
 
 LENGTH = struct.Struct("<I")
 LONGEST = 1 << 26
 """Bytes of a frame; a longer one ends the connection."""
 
-_KINDS: tuple[type[Record], ...] = (Arrival, Deletion, Choice, ExceptionNote)
+_KINDS: tuple[type[Record], ...] = (Arrival, Deletion, Choice, ExceptionNote, Edit)
 _NUMBER_OF = {kind: number for number, kind in enumerate(_KINDS)}
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
@@ -49,6 +49,8 @@ def parse_request(body: memoryview) -> tuple[int, Record]:
 def _record(kind: type[Record], fields: list[Any]) -> Record:
     if kind is Choice:
         return Choice(_arrival(fields[0]), fields[1])
+    if kind is Deletion:
+        return Deletion._make([*fields[:-1], tuple(fields[-1])])
     return _arrival(fields) if kind is Arrival else kind._make(fields)
 
 
@@ -59,6 +61,7 @@ def _arrival(fields: list[Any]) -> Arrival:
         flags=tuple(found.flags),
         accessions=tuple([(pair[0], pair[1]) for pair in found.accessions]),
         patient_ids=tuple([(pair[0], pair[1]) for pair in found.patient_ids]),
+        rejected=tuple([(each[0], each[1], each[2]) for each in found.rejected]),
     )
 
 

@@ -8,9 +8,11 @@ from itertools import chain
 from isocenter.archive.packs import Metadata
 from isocenter.archive.packs_file import COMMA
 from isocenter.archive.packs_gzip import Segment, gzip_length, gzip_stream, stored
-from isocenter.archive.retrieve import Selection, Series, series_of
+from isocenter.archive.retrieve import Selection, Series, series_of, totals_in
+from isocenter.declarations.rejections import IN_FORCE
 from isocenter.web import media
 from isocenter.web.call import Call
+from isocenter.web.coding import coding_of, compressed, encoded
 from isocenter.web.native_model import xml_of
 from isocenter.web.problem import not_acceptable, not_found
 from isocenter.web.reply import Pieces, Reply
@@ -43,33 +45,49 @@ def _kind(call: Call) -> str:
 
 def _instance(call: Call, kind: str) -> Reply:
     one = located(call)
-    headers = _headers(call, kind, f"{one.digest}/{one.id}")
+    headers = _headers(call, kind, f"{one.digest}/{one.id}/{one.overlay}" if one.overlay else f"{one.digest}/{one.id}")
     if _unchanged(call, headers):
         return Reply(304, headers)
     found = call.context.packs.instance(one, call.root)
-    if kind == media.XML:
-        return Reply(200, headers, b"".join(_parts([found])))
-    return Reply(200, headers, _OPEN + found + _CLOSE)
+    body = b"".join(_parts([found])) if kind == media.XML else _OPEN + found + _CLOSE
+    return compressed(call, Reply(200, headers, body))
 
 
 def _series(call: Call, kind: str) -> Reply:
     path = call.path
     series = (path["series"],) if "series" in path else ()
-    found = series_of(call.context.database, Selection((), (path["study"],), series, access=call.access))
-    found = [one for one in found if one.instances]
+    named = Selection((), (path["study"],), series, access=call.access, view=call.view)
+    found = series_of(call.context.database, named)
+    found = _shown(call, found)
     if not found:
         raise not_found("series" if series else "study")
-    state = "/".join(f"{one.id}.{one.revision}.{one.instances}.{one.bytes}" for one in found)
+    state = "" if call.view == IN_FORCE else f"{sorted(call.view)} "
+    state += "/".join(f"{one.id}.{one.revision}.{one.instances}.{one.bytes}" for one in found)
     headers = _headers(call, kind, state)
     if _unchanged(call, headers):
         return Reply(304, headers)
     lane = call.context.lanes.retrieve
+    coding = coding_of(call)
     if kind == media.XML:
-        return Reply(200, headers, source=Pieces(_parts(_objects(call, found)), None), lane=lane)
+        parts = _parts(objects_of(call, found))
+        if coding:
+            headers["Content-Encoding"] = coding
+            parts = encoded(coding, parts)
+        return Reply(200, headers, source=Pieces(parts, None), lane=lane)
     source = _Source(call, found, gzip=call.takes_gzip())
+    if coding and not source.gzip:
+        headers["Content-Encoding"] = coding
+        return Reply(200, headers, source=Pieces(encoded(coding, source.pieces()), None, source.close), lane=lane)
     if source.gzip:
         headers["Content-Encoding"] = "gzip"
     return Reply(200, headers, source=Pieces(source.pieces(), source.length, source.close), lane=lane)
+
+
+def _shown(call: Call, found: list[Series]) -> list[Series]:
+    """The series of which something is seen."""
+    if call.view == IN_FORCE:
+        return [one for one in found if one.instances]
+    return [one for one in found if totals_in(call.context.database, one)]
 
 
 def _headers(call: Call, kind: str, state: str) -> dict[str, str]:
@@ -139,7 +157,8 @@ class _Source:
                 opened.close()
 
 
-def _objects(call: Call, found: list[Series]) -> Iterator[bytes]:
+def objects_of(call: Call, found: list[Series]) -> Iterator[bytes]:
+    """The DICOM JSON object of each instance of some series."""
     for one in found:
         opened = call.context.packs.series(one, call.root)
         try:

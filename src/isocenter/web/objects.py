@@ -7,6 +7,7 @@ converted; compressed pixel data leaves as it is stored or not at all.
 from collections.abc import Iterator
 from functools import lru_cache
 
+from isocenter.archive.leaving import overlaid
 from isocenter.archive.retrieve import Located, Reader, reader
 from isocenter.dicom.convert import Conversion, can_convert
 from isocenter.dicom.part10 import outgoing_header
@@ -65,8 +66,8 @@ def refusal(located: Located) -> str:
 
 
 def file_length(located: Located, syntax: str) -> int | None:
-    """Bytes of the object as a file in `syntax`; None where it takes a conversion to know."""
-    if syntax != located.syntax:
+    """Bytes of the object as a file in `syntax`; None where it takes a conversion or an edit to know."""
+    if syntax != located.syntax or located.overlay:
         return None
     return header_length(located, syntax) + located.size
 
@@ -85,6 +86,12 @@ def pieces(store: Store, located: Located, syntax: str, lead: bytes = b"") -> It
     """`lead`, then the object as a file in `syntax`, in slices. Reads, so run it in a thread."""
     header = lead + outgoing_header(located.sop_class, located.sop_uid, syntax)
     with reader(store, located) as opened:
+        edited = overlaid(opened, located)
+        if edited is not None:
+            found = edited.pieces() if syntax == located.syntax else edited.converted(syntax)
+            yield header
+            yield from found
+            return
         if syntax == located.syntax:
             yield header
             at = 0
@@ -101,8 +108,15 @@ def pieces(store: Store, located: Located, syntax: str, lead: bytes = b"") -> It
 
 
 def converted_length(store: Store, located: Located, syntax: str) -> int:
-    """Bytes of the object as a file in another syntax. Reads the object's header."""
+    """Bytes of the object as a file, edited or in another syntax. Reads the object's header."""
     with reader(store, located) as opened:
+        edited = overlaid(opened, located)
+        if edited is not None and syntax == located.syntax:
+            return header_length(located, syntax) + edited.size()
+        if edited is not None:
+            return header_length(located, syntax) + sum(map(len, edited.converted(syntax)))
+        if syntax == located.syntax:
+            return header_length(located, syntax) + located.size
         return header_length(located, syntax) + _conversion(opened, located, syntax).size()
 
 

@@ -1,0 +1,338 @@
+"""The commands that correct what is stored: edits, merges, moves, splits, rejection; and those that tell of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isocenter.cli import options
+from isocenter.cli.ending import stop, told
+
+if TYPE_CHECKING:
+    from isocenter.cli.editing import How
+
+By = Annotated[str, typer.Option("--by", help="Who does it, for the audit; by default the user.", metavar="NAME")]
+Why = Annotated[str, typer.Option("--why", help="Why, for the audit.", metavar="TEXT")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what it would do.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="KEYWORD=VALUE", help="New values; '' empties.")]
+Removed = Annotated[
+    list[str] | None, typer.Option("--remove", metavar="KEYWORD", help="Take the attribute out. May be repeated.")
+]
+Issuer = Annotated[str, typer.Option("--issuer", help="Issuer of Patient ID.", metavar="TEXT")]
+PatientId = Annotated[str, typer.Argument(metavar="PATIENT-ID")]
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")]
+Series = Annotated[str, typer.Argument(metavar="SERIES", help="Series Instance UID.")]
+Instance = Annotated[str, typer.Argument(metavar="INSTANCE", help="SOP Instance UID.")]
+OptionalSeries = Annotated[str, typer.Argument(metavar="SERIES", help="Series Instance UID.")]
+Title = Annotated[str, typer.Option("--reason", help="quality, safety, worklist or expired (CID 7010).")]
+Modifier = Annotated[str, typer.Option("--modifier", help="Of quality: a code of CID 7011.", metavar="CODE")]
+
+edit_app = typer.Typer(no_args_is_help=True, help="Attributes, corrected after receipt.")
+reject_app = typer.Typer(no_args_is_help=True, help="Take objects out of sight with a rejection note.")
+audit_app = typer.Typer(no_args_is_help=True, help="What was changed, by whom and why.")
+conflict_app = typer.Typer(no_args_is_help=True, help="Objects that contradict what is stored.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the program's."""
+    app.add_typer(edit_app, name="edit")
+    app.add_typer(reject_app, name="reject")
+    app.add_typer(audit_app, name="audit")
+    app.add_typer(conflict_app, name="conflict")
+    app.command("merge-patients")(merge_patients)
+    app.command("move-study")(move_study)
+    app.command("split-series")(split_series)
+    app.command("unreject")(unreject)
+
+
+def _how(
+    config: Path | None,
+    data: Path | None,
+    database: str | None,
+    json: bool,
+    by: str = "",
+    why: str = "",
+    dry_run: bool = False,
+) -> "How":
+    from isocenter.cli.editing import How
+
+    return How(config, data, database, by, why, dry_run, json)
+
+
+@edit_app.command("patient")
+def edit_patient(
+    patient_id: PatientId,
+    words: Words = None,
+    issuer: Issuer = "",
+    remove: Removed = None,
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Edit a patient, in all studies."""
+    from isocenter.archive.edit_checks import Target, identity
+    from isocenter.cli import editing
+
+    with told():
+        how = _how(config, data, database, json, by, why, dry_run)
+        stop(editing.edit(lambda: Target.patient(identity(patient_id, issuer)), words or [], remove or [], how))
+
+
+@edit_app.command("study")
+def edit_study(
+    study: Study,
+    words: Words = None,
+    remove: Removed = None,
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Edit a study."""
+    from isocenter.archive.edit_checks import Target
+    from isocenter.cli import editing
+
+    with told():
+        how = _how(config, data, database, json, by, why, dry_run)
+        stop(editing.edit(lambda: Target.study(study), words or [], remove or [], how))
+
+
+@edit_app.command("series")
+def edit_series(
+    study: Study,
+    series: Series,
+    words: Words = None,
+    remove: Removed = None,
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Edit a series."""
+    from isocenter.archive.edit_checks import Target
+    from isocenter.cli import editing
+
+    with told():
+        how = _how(config, data, database, json, by, why, dry_run)
+        stop(editing.edit(lambda: Target.series(study, series), words or [], remove or [], how))
+
+
+@edit_app.command("revert")
+def edit_revert(
+    edit: Annotated[str, typer.Argument(metavar="EDIT", help="As `audit list` names it, or what that begins with.")],
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Take an edit, a move, a merge or a split back."""
+    from isocenter.cli import editing
+
+    with told():
+        stop(editing.revert(edit, _how(config, data, database, json, by, why, dry_run)))
+
+
+def merge_patients(
+    prior: Annotated[str, typer.Argument(metavar="PRIOR-ID", help="The Patient ID that is given up.")],
+    into: Annotated[str, typer.Argument(metavar="PATIENT-ID", help="The one that stays.")],
+    prior_issuer: Annotated[str, typer.Option("--prior-issuer", help="Issuer of the first.", metavar="TEXT")] = "",
+    issuer: Issuer = "",
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Make two patients one."""
+    from isocenter.cli import editing
+
+    with told():
+        how = _how(config, data, database, json, by, why, dry_run)
+        stop(editing.merge((prior, prior_issuer), (into, issuer), how))
+
+
+def move_study(
+    study: Study,
+    patient_id: PatientId,
+    words: Words = None,
+    issuer: Issuer = "",
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Give a study to another patient; the values are for one who is not known yet."""
+    from isocenter.cli import editing
+
+    with told():
+        how = _how(config, data, database, json, by, why, dry_run)
+        stop(editing.move(study, (patient_id, issuer), words or [], how))
+
+
+def split_series(
+    study: Study,
+    series: Series,
+    to: Annotated[str, typer.Option("--to", help="Study Instance UID; none: a new one.", metavar="STUDY")] = "",
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Move a series to another study, or to one of its own."""
+    from isocenter.cli import editing
+
+    with told():
+        stop(editing.split(study, series, to, _how(config, data, database, json, by, why, dry_run)))
+
+
+@reject_app.command("study")
+def reject_study(
+    study: Study,
+    reason: Title,
+    modifier: Modifier = "",
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Reject all objects of a study."""
+    from isocenter.cli import editing
+
+    with told():
+        stop(editing.reject([study], reason, modifier, _how(config, data, database, json, by, why, dry_run)))
+
+
+@reject_app.command("series")
+def reject_series(
+    study: Study,
+    series: Series,
+    reason: Title,
+    modifier: Modifier = "",
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Reject all objects of a series."""
+    from isocenter.cli import editing
+
+    with told():
+        stop(editing.reject([study, series], reason, modifier, _how(config, data, database, json, by, why, dry_run)))
+
+
+@reject_app.command("instance")
+def reject_instance(
+    study: Study,
+    series: Series,
+    instance: Instance,
+    reason: Title,
+    modifier: Modifier = "",
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Reject one object."""
+    from isocenter.cli import editing
+
+    with told():
+        how = _how(config, data, database, json, by, why, dry_run)
+        stop(editing.reject([study, series, instance], reason, modifier, how))
+
+
+def unreject(
+    study: Study,
+    series: OptionalSeries = "",
+    instance: Annotated[str, typer.Argument(metavar="INSTANCE", help="SOP Instance UID.")] = "",
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Bring back what was rejected of a study, a series or an instance."""
+    from isocenter.cli import editing
+
+    with told():
+        names = [each for each in (study, series, instance) if each]
+        stop(editing.unreject(names, _how(config, data, database, json, by, why, dry_run)))
+
+
+@audit_app.command("list")
+def audit_list(
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.", metavar="N")] = 100,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """List what was done, the newest first."""
+    from isocenter.cli import editing
+
+    with told():
+        stop(editing.audit(limit, _how(config, data, database, json)))
+
+
+@conflict_app.command("list")
+def conflict_list(
+    settled: Annotated[bool, typer.Option("--all", help="The settled ones too.")] = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """List the open conflicts, the oldest first."""
+    from isocenter.cli import editing
+
+    with told():
+        stop(editing.list_conflicts(_how(config, data, database, json), settled=settled))
+
+
+@conflict_app.command("settle")
+def conflict_settle(
+    number: Annotated[int, typer.Argument(metavar="N", help="As `conflict list` numbers it.")],
+    by: By = "",
+    why: Why = "",
+    dry_run: DryRun = False,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Close a conflict as it is."""
+    from isocenter.cli import editing
+
+    with told():
+        stop(editing.settle(number, _how(config, data, database, json, by, why, dry_run)))

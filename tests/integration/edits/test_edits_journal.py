@@ -1,0 +1,78 @@
+"""Edits outlive the index: an older one or a new one is told of them; conflicts are settled for good."""
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from archives import Running, made, running, study_uid
+from databases import migrated
+from edited_archives import WHO, agreed, attributes, editor
+from isocenter import database
+from isocenter.archive.edit_checks import Target
+from isocenter.archive.edit_history import conflicts
+from isocenter.archive.likeness import likeness
+from isocenter.errors import Refused
+from isocenter.index import rebuild, tables
+
+
+def described(index: database.Database) -> list[str]:
+    """The descriptions of all studies."""
+    with index.reading() as connection:
+        return sorted(connection.execute(select(tables.study.c.description)).scalars())
+
+
+def test_an_older_index_is_told_the_edits_that_it_missed(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url) as archive:
+        archive.send(made(1), made(1, study=2))
+        first = editor(archive).attributes(Target.study(study_uid()), attributes(StudyDescription="A"), WHO)
+    (tmp_path / "older").mkdir()
+    shutil.copy(tmp_path / "index.db", tmp_path / "older" / "index.db")
+    with running(tmp_path, sqlite_url) as archive:
+        editor(archive).revert(first.uid, WHO)
+        editor(archive).attributes(Target.study(study_uid(2)), attributes(StudyDescription="B"), WHO)
+        with closing(database.open(f"sqlite:///{tmp_path}/older/index.db")) as older:
+            assert described(older) == ["A", "Thorax"]
+            report = rebuild.catch_up(archive.store, older, compare=likeness)
+            assert report.journal == 2
+            assert described(older) == described(archive.database) == ["B", "Thorax"]
+            assert rebuild.catch_up(archive.store, older, compare=likeness).journal == 0
+
+
+@pytest.fixture
+def disputed(tmp_path: Path, any_url: str) -> Running:
+    """An archive with a conflict."""
+    with running(tmp_path, any_url) as archive:
+        archive.send(made(1, PatientID="P"), made(2, PatientID="Q"))
+        yield archive  # type: ignore[misc]
+
+
+def test_a_conflict_is_listed_and_settled_for_good(disputed: Running, tmp_path: Path) -> None:
+    [open_one] = conflicts(disputed.database)
+    assert (open_one["kind"], open_one["study_uid"], open_one["settled_at"]) == ("patient-differs", study_uid(), None)
+    named = {name: str(open_one[name]) for name in ("kind", "study_uid", "series_uid", "sop_uid", "store_key")}
+    editor(disputed).settle(named, WHO)
+    assert list(conflicts(disputed.database)) == []
+    assert len(list(conflicts(disputed.database, all_of_them=True))) == 1
+    with pytest.raises(Refused, match="settled"):
+        editor(disputed).settle(named, WHO)
+    (tmp_path / "new").mkdir()
+    with closing(database.open(migrated(tmp_path / "new"))) as fresh:
+        rebuild.rebuild(disputed.store, fresh, compare=likeness)
+        assert list(conflicts(fresh)) == []
+
+
+def test_an_audit_survives_the_index_and_is_not_doubled(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url) as archive:
+        archive.send(made(1))
+        editor(archive).attributes(Target.study(study_uid()), attributes(StudyDescription="A"), WHO)
+        before = archive.rows("audit")
+        told = agreed(archive)
+    with running(tmp_path, sqlite_url) as archive:
+        archive.ingest.writer.close()
+        with closing(database.open(sqlite_url)) as index:
+            rebuild.rebuild(archive.store, index, compare=likeness)
+        assert archive.rows("audit") == before
+        assert agreed(archive) == told
