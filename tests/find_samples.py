@@ -16,10 +16,12 @@ from isocenter import database
 from isocenter.archive.query import Model, search
 from isocenter.archive.query_identifier import NO_LIMITS, Terms, charset_of, from_identifier
 from isocenter.database import Database
+from isocenter.declarations.indexed_attributes import configured_keys
 from isocenter.declarations.query_keys import Key, Level, Path, Place, keys, resolve
 from isocenter.dicom.dataset import decode
 from isocenter.dicom.scan import scan
-from isocenter.index.extract import INDEXED, arrival
+from isocenter.index.extract import arrival
+from isocenter.index.keys import wanted as indexed
 from isocenter.index.writer import LocalWriter
 from isocenter.services.find_encoding import answer_encoder
 
@@ -100,10 +102,10 @@ def sample_value(key: Key, seed: int) -> str | int | None:
             return f"V{number}"
 
 
-def complete(seed: int) -> Dataset:
-    """An object with a value for every key that is stored, different ones for each seed."""
+def complete(seed: int, more: tuple[Key, ...] = ()) -> Dataset:
+    """An object with a value for every key that is stored, `more` among them, different ones for each seed."""
     made = Dataset()
-    for key in keys():
+    for key in (*keys(), *more):
         value = sample_value(key, seed)
         if value is not None and key.place is not Place.COMPUTED:
             put(made, key.path, value)
@@ -114,27 +116,33 @@ def complete(seed: int) -> Dataset:
 class Archive:
     """An index to put data sets into and to search."""
 
-    def __init__(self, opened: Database) -> None:
+    def __init__(self, opened: Database, attributes: tuple[str, ...] = ()) -> None:
+        """`attributes`: what is indexed beside the keys of every archive, as in the settings."""
         self.database = opened
+        self._wanted, self.more = indexed(attributes), configured_keys(attributes)
         self._writer = LocalWriter(opened)
         self._count = 0
 
     def add(self, *data_sets: Dataset) -> None:
         """Index objects as they would be after C-STORE."""
+        self.add_encoded(*map(encoded, data_sets))
+
+    def add_encoded(self, *objects: bytes) -> None:
+        """The same for data sets in Explicit VR Little Endian."""
         futures = []
-        for data_set in data_sets:
-            data = encoded(data_set)
+        for data in objects:
             self._count += 1
             futures.append(
                 self._writer.submit(
                     arrival(
-                        scan(data, SYNTAX, INDEXED),
+                        scan(data, SYNTAX, self._wanted.indexed),
                         store_key=f"key{self._count}",
                         digest=f"{self._count:064x}",
                         size=len(data),
                         offset=0,
                         received_at=self._count,
                         source_aet="TEST",
+                        wanted=self._wanted,
                     )
                 )
             )
@@ -153,7 +161,7 @@ class Archive:
         """The answers to `identifier`, encoded and decoded again."""
         asked = decode(encoded(identifier), SYNTAX)
         query = from_identifier(
-            asked, Terms(access=access, model=model, **{"relational": True, **terms}), limits=limits
+            asked, Terms(access=access, model=model, **{"relational": True, "more": self.more, **terms}), limits=limits
         )
         result = search(self.database, query)
         encode = answer_encoder(
@@ -174,12 +182,12 @@ class Archive:
 
 
 @contextmanager
-def archive_on(dialect: str, folder: File) -> Iterator[Archive]:
+def archive_on(dialect: str, folder: File, attributes: tuple[str, ...] = ()) -> Iterator[Archive]:
     """An empty archive for a whole module, on SQLite in `folder` or on PostgreSQL."""
     url = f"sqlite:///{folder / 'index.db'}" if dialect == "sqlite" else cluster().create()
     database.migrate(url)
     opened = database.open(url)
-    made = Archive(opened)
+    made = Archive(opened, attributes)
     try:
         yield made
     finally:

@@ -1,11 +1,13 @@
 """A C-FIND (or C-MOVE, C-GET) identifier as a query: PS3.4 C.4.1.1.3, C.4.1.2, C.4.1.3."""
 
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from isocenter.archive.query import Model, Query
-from isocenter.declarations.query_keys import Level, Path, unique_key
+from isocenter.declarations.query_keys import Key, Level, Path, key, keys_at, unique_key
+from isocenter.declarations.rejections import IN_FORCE
 from isocenter.dicom.charset import CharacterSet, character_set, decode
 from isocenter.dicom.dataset import DataSet, Element, int_of, string_of, strings_of
 from isocenter.errors import Reason, Refused
@@ -14,9 +16,11 @@ from isocenter.index.matching import FOLDED, Access, Sensitivity
 SPECIFIC_CHARACTER_SET = 0x00080005
 QUERY_RETRIEVE_LEVEL = 0x00080052
 INSTANCE_AVAILABILITY = 0x00080056
+_PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 NO_LIMITS: Mapping[Level, int] = MappingProxyType({})
 _ASIDE = frozenset({SPECIFIC_CHARACTER_SET, QUERY_RETRIEVE_LEVEL, 0x00080053})
 """Elements of an identifier that are no keys; the last is Query/Retrieve View."""
+_FLOATS: Mapping[str, str] = MappingProxyType({"FL": "<f", "FD": "<d"})
 _BINARY = frozenset({"US", "UL", "SS", "SL", "UV", "SV"})
 
 
@@ -34,6 +38,10 @@ class Terms:
     sensitivity: Sensitivity = FOLDED
     character_set: str = ""
     """Assumed where the identifier names none."""
+    more: tuple[Key, ...] = ()
+    """Keys that this installation supports besides its own."""
+    view: frozenset[int] = IN_FORCE
+    """What is seen (`declarations.rejections`)."""
 
 
 def from_identifier(identifier: DataSet, terms: Terms, *, limits: Mapping[Level, int] = NO_LIMITS) -> Query:
@@ -61,8 +69,31 @@ def from_identifier(identifier: DataSet, terms: Terms, *, limits: Mapping[Level,
         sensitivity=terms.sensitivity,
         combined=terms.combined,
         fuzzy=terms.fuzzy,
+        more=terms.more,
+        view=terms.view,
         refuse_above=limits.get(level, 0),
     )
+
+
+def has_unsupported(identifier: DataSet, terms: Terms) -> bool:
+    """Whether `identifier` has a key that its level does not support."""
+    query = from_identifier(identifier, terms)
+    return any(key(query.level, path, query.more) is None for path in query.returns)
+
+
+def check_required(query: Query, model: Model) -> None:
+    """A patient is named by a part of the id or the name, in Study Root that or a study's key (X-QR-23).
+
+    Raises Refused(UNABLE_TO_PROCESS).
+    """
+    told = {path for path, text in query.keys if text.strip("*? ^=")}
+    enough: set[Path] = {(_PATIENT_ID,), (_PATIENT_NAME,)}
+    if query.level is Level.STUDY and model is Model.STUDY_ROOT:
+        enough |= keys_at(Level.STUDY).keys()
+    elif query.level is not Level.PATIENT:
+        return
+    if not told & enough:
+        raise Refused(Reason.UNABLE_TO_PROCESS, "neither Patient ID nor Patient's Name has at least a partial value")
 
 
 def level_of(identifier: DataSet, model: Model) -> Level:
@@ -113,4 +144,7 @@ def _text(data_set: DataSet, tag: int, element: Element, declared: CharacterSet)
     if element.vr in _BINARY:
         number = int_of(data_set, tag)
         return "" if number is None else str(number)
+    if element.vr in _FLOATS:
+        form = _FLOATS[element.vr]
+        return str(struct.unpack_from(form, element.value)[0]) if len(element.value) >= struct.calcsize(form) else ""
     return decode(element.value, element.vr, declared).strip(" \0")

@@ -3,7 +3,8 @@
     Selection -> locate() -> pages of Located -> reader(store, located) -> the data set's bytes
 
 Pages come by key, series after series in the order of their numbers; no connection is held between two of them.
-Rejected and superseded instances are not found. Every search passes the access filter.
+Superseded instances are not found, and rejected ones only by who may see them (`Selection.view`). Every search passes
+the access filter.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 
 from isocenter.database import Database
+from isocenter.declarations.rejections import IN_FORCE
 from isocenter.index.tables import instance, series, study
 from isocenter.store.api import Store, StoredObject
 
@@ -24,6 +26,7 @@ _BINDS = 500
 _LAST = 1 << 62
 """Where instances without a number sort."""
 
+View = frozenset[int]
 Access = frozenset[str] | None
 """Access groups that the asker may see; None: all of them."""
 
@@ -39,6 +42,8 @@ class Selection:
     issuer: str | None = None
     """Issuer of the Patient ID, where the asker named one."""
     access: Access = None
+    view: View = IN_FORCE
+    """What is seen: numbers of `instance.rejected`."""
 
 
 class Series(NamedTuple):
@@ -53,6 +58,10 @@ class Series(NamedTuple):
     modality: str
     changed_at: int
     patient_id: str
+    overlay: str = ""
+    """The edits that cover its objects (`archive.leaving`)."""
+    view: View = IN_FORCE
+    """Which of its instances are looked at (`declarations.rejections`)."""
 
 
 class Located(NamedTuple):
@@ -80,6 +89,8 @@ class Located(NamedTuple):
     received_at: int
     patient_id: str = ""
     """For error lists and logs' access decisions; never logged."""
+    overlay: str = ""
+    """The edits that cover it (`archive.leaving`); '' for none."""
 
 
 _FACTS = (
@@ -120,18 +131,18 @@ def locate(database: Database, selection: Selection, *, page: int = PAGE) -> Ite
 
 
 def locate_one(
-    database: Database, study_uid: str, series_uid: str, sop_uid: str, access: Access = None
+    database: Database, study_uid: str, series_uid: str, sop_uid: str, access: Access = None, view: View = IN_FORCE
 ) -> Located | None:
     """The instance of this full path, or None."""
-    found = locate_framed(database, study_uid, series_uid, sop_uid, access)
+    found = locate_framed(database, study_uid, series_uid, sop_uid, access, view)
     return found[0] if found else None
 
 
 def locate_framed(
-    database: Database, study_uid: str, series_uid: str, sop_uid: str, access: Access = None
+    database: Database, study_uid: str, series_uid: str, sop_uid: str, access: Access = None, view: View = IN_FORCE
 ) -> tuple[Located, bytes | None] | None:
     """The same with its frame table (`index.frames`), if it has one."""
-    query = _one_framed().where(*_allowed(access)) if access is not None else _one_framed()
+    query = _one_framed(view).where(*_allowed(access)) if access is not None else _one_framed(view)
     names = {"study_uid": study_uid, "series_uid": series_uid, "sop_uid": sop_uid}
     with database.reading() as connection:
         row = connection.execute(query, names).first()
@@ -139,10 +150,10 @@ def locate_framed(
 
 
 @cache
-def _one_framed() -> Select[Any]:
+def _one_framed(view: View) -> Select[Any]:
     """Made once: to put a statement together takes as long as to run this one."""
     return (
-        _instances()
+        _instances(view)
         .add_columns(instance.c.frame_table)
         .where(
             study.c.study_uid == bindparam("study_uid"),
@@ -155,7 +166,7 @@ def _one_framed() -> Select[Any]:
 def locate_series(database: Database, one: Series, *, page: int = PAGE) -> Iterator[list[Located]]:
     """The instances of a series, in pages; ordered by instance number, those without one last."""
     number = func.coalesce(instance.c.instance_number_value, _LAST)
-    query = select(instance.c.id, *_FACTS).where(instance.c.series == one.id, instance.c.rejected == 0)
+    query = select(instance.c.id, *_FACTS).where(instance.c.series == one.id, seen(one.view))
     query = query.order_by(number, instance.c.id).limit(page)
     after: ColumnElement[bool] | None = None
     while True:
@@ -176,7 +187,7 @@ def series_of(database: Database, selection: Selection) -> list[Series]:
         query = _series().where(*_matching(part))
         query = query.order_by(study.c.id, func.coalesce(series.c.series_number_value, _LAST), series.c.id)
         with database.reading() as connection:
-            found += [Series(*row) for row in connection.execute(query)]
+            found += [Series._make((*row, part.view)) for row in connection.execute(query)]
     return found
 
 
@@ -196,12 +207,19 @@ def totals(database: Database, selection: Selection) -> Totals:
             .select_from(instance)
             .join(series, instance.c.series == series.c.id)
             .join(study, instance.c.study == study.c.id)
-            .where(*_matching(part), *_named(part.sop_uids), instance.c.rejected == 0)
+            .where(*_matching(part), *_named(part.sop_uids), seen(part.view))
         )
         with database.reading() as connection:
             n, total = connection.execute(query).one()
         count, size = count + n, size + int(total)
     return Totals(count, size)
+
+
+def totals_in(database: Database, one: Series) -> int:
+    """How many instances of a series are seen."""
+    counting = select(func.count()).where(instance.c.series == one.id, seen(one.view))
+    with database.reading() as connection:
+        return int(connection.execute(counting).scalar_one())
 
 
 def kinds(database: Database, selection: Selection) -> dict[tuple[str, str], int]:
@@ -212,7 +230,7 @@ def kinds(database: Database, selection: Selection) -> dict[tuple[str, str], int
             select(instance.c.sop_class, instance.c.syntax, func.count())
             .join(series, instance.c.series == series.c.id)
             .join(study, instance.c.study == study.c.id)
-            .where(*_matching(part), *_named(part.sop_uids), instance.c.rejected == 0)
+            .where(*_matching(part), *_named(part.sop_uids), seen(part.view))
             .group_by(instance.c.sop_class, instance.c.syntax)
         )
         with database.reading() as connection:
@@ -254,7 +272,7 @@ def reader(store: Store, located: Located) -> Reader:
 
 
 def _located(one: Series, row: Sequence[Any]) -> Located:
-    return Located._make((row[0], one.id, one.study_uid, one.series_uid, *row[1:], one.patient_id))
+    return Located._make((row[0], one.id, one.study_uid, one.series_uid, *row[1:], one.patient_id, one.overlay))
 
 
 def _series() -> Select[Any]:
@@ -268,21 +286,28 @@ def _series() -> Select[Any]:
         series.c.modality,
         series.c.changed_at,
         study.c.patient_id,
+        series.c.overlay,
     ).join(study, series.c.study == study.c.id)
 
 
-def _instances() -> Select[Any]:
+def seen(view: View) -> ColumnElement[bool]:
+    """The instance belongs to what is seen."""
+    return instance.c.rejected == 0 if view == IN_FORCE else instance.c.rejected.in_(sorted(view))
+
+
+def _instances(view: View) -> Select[Any]:
+    above = (study.c.patient_id, series.c.overlay)
     return (
-        select(instance.c.id, instance.c.series, study.c.study_uid, series.c.series_uid, *_FACTS, study.c.patient_id)
+        select(instance.c.id, instance.c.series, study.c.study_uid, series.c.series_uid, *_FACTS, *above)
         .join(series, instance.c.series == series.c.id)
         .join(study, instance.c.study == study.c.id)
-        .where(instance.c.rejected == 0)
+        .where(seen(view))
     )
 
 
 def _by_uid(database: Database, selection: Selection, page: int) -> Iterator[list[Located]]:
     """Instances named one by one: at most `_BINDS` names, so that one sort in memory gives the order."""
-    query = _instances().where(*_matching(selection), *_named(selection.sop_uids))
+    query = _instances(selection.view).where(*_matching(selection), *_named(selection.sop_uids))
     query = query.order_by(
         study.c.id,
         func.coalesce(series.c.series_number_value, _LAST),
@@ -325,7 +350,7 @@ def _parts(selection: Selection) -> Iterator[Selection]:
             for s in _cut(lists[1]):
                 for e in _cut(lists[2]):
                     for i in _cut(lists[3]):
-                        yield Selection(p, s, e, i, selection.issuer, selection.access)
+                        yield Selection(p, s, e, i, selection.issuer, selection.access, selection.view)
 
 
 def _cut(values: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -154,18 +154,22 @@ def keys_at(level: Level) -> dict[Path, Key]:
 
 
 @cache
-def keys_for(level: Level) -> dict[Path, Key]:
-    """The keys that a query at `level` may name: its own and those of the levels above, the nearest winning."""
+def keys_for(level: Level, more: tuple[Key, ...] = ()) -> dict[Path, Key]:
+    """The keys that a query at `level` may name: its own and those of the levels above, the nearest winning. `more`:
+    what an installation indexes besides (`configured_keys`)."""
     found: dict[Path, Key] = {}
     for each in (level, *level.above):
         for path, key in keys_at(each).items():
             found.setdefault(path, key)
+        for key in more:
+            if key.level is each:
+                found.setdefault(key.path, key)
     return found
 
 
-def key(level: Level, path: Path) -> Key | None:
+def key(level: Level, path: Path, more: tuple[Key, ...] = ()) -> Key | None:
     """The key that `path` stands for in a query at `level`, or None if it is not supported there."""
-    return keys_for(level).get(path)
+    return keys_for(level, more).get(path)
 
 
 @cache

@@ -1,13 +1,16 @@
 """Which presentation contexts a job needs, and which of the accepted ones carries an object.
 
 I-SEND-01 to -05, M-SEND-03. For each SOP class: one context for each transfer syntax that its objects are stored in, so
-that a peer can accept each on its own and objects leave byte for byte, and one with the remaining native syntaxes to
-fall back on. A job of more than 128 contexts is split over associations.
+that a peer can accept each on its own and objects leave byte for byte, one for each that the peer's priority list
+names, and one with the remaining native syntaxes to fall back on. A job of more than 128 contexts is split over
+associations.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from isocenter.config.settings import Peer
+from isocenter.declarations.sop_classes import SUBSTITUTES
 from isocenter.dicom import convert
 from isocenter.dicom.uids import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, transfer_syntax
 
@@ -33,37 +36,77 @@ class Choice(NamedTuple):
     syntax: str
 
 
-def proposals(kinds: Iterable[Kind], *, preferred: Sequence[str] = ()) -> list[list[Proposal]]:
+class Wish(NamedTuple):
+    """What a peer would have us send (`config.settings.Peer`)."""
+
+    preferred: tuple[str, ...] = ()
+    """Transfer syntaxes that it prefers to others where an object's own was not accepted."""
+    priority: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """For a stored transfer syntax those to send it in, in order (I-SEND-05)."""
+    joined: bool = False
+    """One context a SOP class with all syntaxes, from which the peer chooses (X-QR-04)."""
+    substitutes: bool = False
+    """A class may be proposed and sent as its substitute (X-QR-05)."""
+
+    def order_of(self, stored: str) -> tuple[str, ...]:
+        """The priority list of a stored transfer syntax, as far as it can be brought into those without loss."""
+        listed = next((send for syntax, send in self.priority if syntax == stored), ())
+        return tuple(syntax for syntax in listed if convert.can_convert(stored, syntax))
+
+
+Preferred: TypeAlias = Sequence[str] | Wish
+"""A peer's wish, or only what it prefers."""
+
+
+def wish_of(peer: Peer) -> Wish:
+    """What is configured for a peer."""
+    priority = tuple((one.stored, one.send) for one in peer.syntax_priority)
+    return Wish(peer.syntaxes, priority, peer.contexts == "joined", peer.substitute_classes)
+
+
+def substitute(sop_class: str, preferred: Preferred) -> str:
+    """The class that objects of `sop_class` may be sent as where the peer lacks that; '' for none."""
+    return SUBSTITUTES.get(sop_class, "") if _wish(preferred).substitutes else ""
+
+
+def _wish(preferred: Preferred) -> Wish:
+    return preferred if isinstance(preferred, Wish) else Wish(tuple(preferred))
+
+
+def proposals(kinds: Iterable[Kind], *, preferred: Preferred = ()) -> list[list[Proposal]]:
     """The contexts for objects of `kinds`, a list an association; a SOP class is never split over two.
 
     `preferred` native syntaxes come first in the context to fall back on (I-SEND-05).
     """
+    wish = _wish(preferred)
     stored: dict[str, list[str]] = {}
     for sop_class, syntax in dict.fromkeys(kinds):
         stored.setdefault(sop_class, []).append(syntax)
     groups: list[list[Proposal]] = [[]]
     for sop_class, syntaxes in sorted(stored.items()):
-        wanted = _for_class(sop_class, sorted(syntaxes), preferred)[:LIMIT]
+        wanted = _for_class(sop_class, sorted(syntaxes), wish)[:LIMIT]
         if len(groups[-1]) + len(wanted) > LIMIT:
             groups.append([])
         groups[-1].extend(wanted)
     return groups
 
 
-def _for_class(sop_class: str, stored: list[str], preferred: Sequence[str]) -> list[Proposal]:
+def _for_class(sop_class: str, stored: list[str], wish: Wish) -> list[Proposal]:
     """The fall-back goes along with encapsulated objects too: it is what such a peer would take (I-SEND-03)."""
-    own = [Proposal(sop_class, (syntax,)) for syntax in stored]
-    natives = [s for s in dict.fromkeys((*preferred, *_FALLBACK)) if not transfer_syntax(s).encapsulated]
-    rest = tuple(s for s in natives if s not in stored)
-    return [*own, Proposal(sop_class, rest)] if rest else own
+    alone = list(dict.fromkeys([*stored, *(syntax for each in stored for syntax in wish.order_of(each))]))
+    natives = [s for s in dict.fromkeys((*wish.preferred, *_FALLBACK)) if not transfer_syntax(s).encapsulated]
+    rest = tuple(s for s in natives if s not in alone)
+    lists = [(*alone, *rest)] if wish.joined else [*((syntax,) for syntax in alone), *([rest] if rest else [])]
+    classes = [one for one in (sop_class, substitute(sop_class, wish)) if one]
+    return [Proposal(one, syntaxes) for one in classes for syntaxes in lists]
 
 
-def choose(accepted: Mapping[str, Sequence[Choice]], kind: Kind, *, preferred: Sequence[str] = ()) -> Choice | None:
-    """The context for one object: its stored syntax as it is, else a preferred, else any native one that it can be
-    converted to without loss; None where the peer took nothing that fits."""
+def choose(accepted: Mapping[str, Sequence[Choice]], kind: Kind, *, preferred: Preferred = ()) -> Choice | None:
+    """The context for one object: the first of the peer's priority list for its stored syntax, else that syntax as it
+    is, else a preferred, else any native one that it can be converted to without loss; None where the peer took
+    nothing that fits."""
     sop_class, stored = kind
+    wish = _wish(preferred)
     offers = {choice.syntax: choice for choice in reversed(accepted.get(sop_class, ()))}
-    if stored in offers:
-        return offers[stored]
-    order = (*preferred, *_FALLBACK, *offers)
+    order = (*wish.order_of(stored), stored, *wish.preferred, *_FALLBACK, *offers)
     return next((offers[s] for s in order if s in offers and convert.can_convert(stored, s)), None)

@@ -8,17 +8,24 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from isocenter.config import Peer
-from isocenter.errors import Reason, Retriable
+from isocenter.errors import Reason, Refused, Retriable
 
 _FOLDER: Final = "outbound"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.25
 """Seconds between two looks for a free place."""
+
+
+class AllTaken(Retriable):
+    """The peer has all the associations that it may have of us."""
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__(Reason.OUT_OF_RESOURCES, f"{peer.title} has all its associations")
 
 
 class Turns:
@@ -28,23 +35,26 @@ class Turns:
         self._folder = folder / _FOLDER
 
     @contextmanager
-    def taken(self, peer: Peer, patience: float) -> Iterator[None]:
+    def taken(self, peer: Peer, patience: float, wanted: Callable[[], bool] = lambda: True) -> Iterator[None]:
         """Have one of the peer's places for the length of the block.
 
-        Raises Retriable(OUT_OF_RESOURCES) where none is free for `patience` seconds.
+        Raises AllTaken where none is free for `patience` seconds, Refused(CANCELLED) where it is not
+        `wanted` any more: that is asked again and again.
         """
-        descriptor = self._take(peer, time.monotonic() + patience)
+        descriptor = self._take(peer, time.monotonic() + patience, wanted)
         try:
             yield
         finally:
             os.close(descriptor)
 
-    def _take(self, peer: Peer, until: float) -> int:
+    def _take(self, peer: Peer, until: float, wanted: Callable[[], bool]) -> int:
         pause = _FIRST_PAUSE
         while (descriptor := self._free(peer)) is None:
+            if not wanted():
+                raise Refused(Reason.CANCELLED, "cancelled while waiting for a place at the peer")
             left = until - time.monotonic()
             if left <= 0:
-                raise Retriable(Reason.OUT_OF_RESOURCES, f"{peer.title} has all its associations")
+                raise AllTaken(peer)
             time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
         return descriptor

@@ -10,19 +10,22 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from isocenter import telemetry
 from isocenter.archive.query import Access, Model, Sensitivity, Values, search
-from isocenter.archive.query_identifier import Terms, charset_of, from_identifier
-from isocenter.config.settings import HostedAE
+from isocenter.archive.query_identifier import Terms, charset_of, check_required, from_identifier
+from isocenter.archive.rejection import view_of
+from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.declarations import statuses
-from isocenter.declarations.query_keys import Level
+from isocenter.declarations.query_keys import Key, Level
 from isocenter.dicom import uids
-from isocenter.dicom.dataset import decode
+from isocenter.dicom.charset import CharacterSet, character_set
+from isocenter.dicom.dataset import DataSet, decode, strings_of, text
+from isocenter.dicom.person_name import canonical
 from isocenter.dimse import commands
 from isocenter.dimse.commands import Command
 from isocenter.dimse.negotiation import QueryExtras, extras_answer, query_extras
 from isocenter.dimse.service import BufferedService, Context
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
-from isocenter.services.find_encoding import answer_encoder
+from isocenter.services.find_encoding import SPECIFIC_CHARACTER_SET, answer_encoder
 
 if TYPE_CHECKING:
     from isocenter.dimse.association import Association
@@ -49,8 +52,8 @@ def agreed_extensions(proposed: bytes, *, relational: bool) -> bytes | None:
     return extras_answer(ours)(proposed)
 
 
-def terms_of(context: Context, ae: HostedAE, model: Model, access: Access) -> Terms:
-    """How an identifier on this context is to be understood."""
+def terms_of(context: Context, ae: HostedAE, model: Model, access: Access, more: tuple[Key, ...] = ()) -> Terms:
+    """How an identifier on this context is to be understood. `more`: keys of this installation."""
     agreed = query_extras(context.extended)
     return Terms(
         access=access,
@@ -60,6 +63,8 @@ def terms_of(context: Context, ae: HostedAE, model: Model, access: Access) -> Te
         fuzzy=agreed.fuzzy_names,
         sensitivity=Sensitivity(case=ae.case_sensitive, accents=ae.accent_sensitive),
         character_set=ae.character_set,
+        more=more,
+        view=view_of(ae),
     )
 
 
@@ -69,11 +74,28 @@ def limits_of(ae: HostedAE) -> dict[Level, int]:
     return dict(zip(Level, (limits.patient, limits.study, limits.series, limits.image), strict=True))
 
 
+def _as_spoken(identifier: DataSet, peer: Peer | None) -> DataSet:
+    """The identifier with the character set that its sender is configured to write in (I-CHAR-04, I-CHAR-09)."""
+    if peer is None or not peer.character_set:
+        return identifier
+    if strings_of(identifier, SPECIFIC_CHARACTER_SET) and not peer.character_set_forced:
+        return identifier
+    return {**identifier, SPECIFIC_CHARACTER_SET: text("CS", peer.character_set)}
+
+
+def _answered_in(peer: Peer | None) -> CharacterSet | None:
+    """What answers to a peer are in, where that is configured (I-CHAR-07)."""
+    return character_set(peer.character_set_sent) if peer is not None and peer.character_set_sent else None
+
+
 class FindService(BufferedService):
     """Answers C-FIND requests of one hosted AE."""
 
-    def __init__(self, database: Database, ae: HostedAE, access: AccessOf | None = None) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, ae: HostedAE, access: AccessOf | None = None, more: tuple[Key, ...] = ()
+    ) -> None:
+        """`more`: query keys of this installation beside those of every archive."""
+        self._database, self._more = database, more
         self._ae = ae
         self._access = access or everything
         self._preset = ae.preset
@@ -95,19 +117,27 @@ class FindService(BufferedService):
         """Send the matches; returns the final status."""
         if data is None:
             raise Refused(Reason.CANNOT_UNDERSTAND, "no identifier")
-        identifier = decode(data, context.transfer_syntax)
-        terms = terms_of(context, self._ae, MODELS[context.abstract], self._access(association))
+        peer: Peer | None = getattr(association.basis, "peer", None)
+        identifier = _as_spoken(decode(data, context.transfer_syntax), peer)
+        model = MODELS.get(self._ae.works_like(context.abstract))
+        if model is None:
+            raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, "no query model of this SOP class")
+        terms = terms_of(context, self._ae, model, self._access(association), self._more)
         query = from_identifier(identifier, terms, limits=limits_of(self._ae))
+        if self._ae.required_keys:
+            check_required(query, terms.model)
         result = search(self._database, query)
         encode = answer_encoder(
             query,
             result.layout,
             context.transfer_syntax,
             retrieve_aet=self._ae.title,
-            declared=charset_of(identifier, self._ae.character_set),
+            declared=_answered_in(peer) or charset_of(identifier, self._ae.character_set),
             asked=identifier,
+            name=canonical if self._ae.person_names == "canonical" else None,
         )
-        pending = statuses.PENDING_UNSUPPORTED_KEYS if result.layout.unsupported else statuses.PENDING
+        unsupported = result.layout.unsupported
+        pending = statuses.pending_status(statuses.Service.FIND, self._preset, unsupported=unsupported)
         response = {**commands.response(command, pending), commands.DATA_SET_TYPE: commands.DATA_FOLLOWS}
         message, sent, started = commands.number(command, commands.MESSAGE_ID), 0, time.monotonic()
         for batch in _batches(result.pages):

@@ -33,6 +33,7 @@ Emit = Callable[[Values], bytes]
 Encoder = Callable[[Sequence[Values]], list[bytes]]
 
 _OURS = frozenset({SPECIFIC_CHARACTER_SET, QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE})
+_PARAGRAPHS, _ROMAJI = frozenset({"LT", "ST", "UT"}), ("ISO_IR 13", "ISO 2022 IR 13")
 _READY = 128
 """Value lengths for which headers are made beforehand."""
 _REMEMBERED = 512
@@ -45,6 +46,8 @@ class _Coding(NamedTuple):
     syntax: str
     terms: CharacterSet | None
     """None: everything is ASCII."""
+    name: Callable[[str], str] | None = None
+    """Gives the form of person names; None: as they are."""
 
     def text(self, vr: str, value: str) -> bytes:
         """`value` encoded. Raises UnicodeEncodeError where the character set lacks a character."""
@@ -52,6 +55,8 @@ class _Coding(NamedTuple):
             return value.encode("ascii")
         if vr not in TEXT_VRS or self.terms is None:
             return value.encode("ascii", "replace")
+        if "¥" in value and vr not in _PARAGRAPHS and self.terms.terms[0] in _ROMAJI:
+            raise UnicodeEncodeError("ascii", value, 0, 1, "the yen sign would become a delimiter")
         return charset.encode(value, self.terms, vr=vr)
 
 
@@ -63,15 +68,17 @@ def answer_encoder(
     retrieve_aet: str,
     declared: CharacterSet | None = None,
     asked: DataSet | None = None,
+    name: Callable[[str], str] | None = None,
 ) -> Encoder:
     """An encoder of pages of rows into identifiers in transfer syntax `syntax`.
 
-    `declared` is the requester's character set, `asked` its identifier, which knows the VR of keys we don't.
+    `declared` is the requester's character set, `asked` its identifier, which knows the VR of keys we don't; `name`
+    gives the form of person names.
     """
     constants = {QUERY_RETRIEVE_LEVEL: ("CS", str(query.level)), RETRIEVE_AE_TITLE: ("AE", retrieve_aet)}
-    codings = [_Coding(syntax, None), _Coding(syntax, character_set(UTF_8))]
+    codings = [_Coding(syntax, None, name), _Coding(syntax, character_set(UTF_8), name)]
     if declared is not None and declared.terms not in ((UTF_8,), ("ISO_IR 6",)):
-        codings.insert(1, _Coding(syntax, declared))
+        codings.insert(1, _Coding(syntax, declared, name))
     emitters = [cache(partial(_emitters, layout, constants, coding, asked or {})) for coding in codings]
     texts = sorted({field.position for field in layout.fields if field.kind in (Kind.TEXT, Kind.JSON)})
     encode = partial(_encode_row, texts, emitters[0](), emitters[1:])
@@ -139,6 +146,8 @@ def _text(field: Field, coding: _Coding) -> Emit:
     """The hot one: a header by length from a list, the value, and padding if its length is odd."""
     tag, vr, at = field.tag, field.vr, field.position
     syntax, encode = coding.syntax, coding.text
+    if vr == "PN" and coding.name is not None:
+        return _formed_name(field, coding, coding.name)
     heads = _heads(tag, vr, syntax)
     pad = b"\0" if vr == "UI" else b" "
     ascii_only = coding.terms is None
@@ -155,6 +164,14 @@ def _text(field: Field, coding: _Coding) -> Emit:
         return encode_element(tag, vr, value, syntax)
 
     return emit
+
+
+def _formed_name(field: Field, coding: _Coding, form: Callable[[str], str]) -> Emit:
+    def encode(value: str) -> bytes:
+        text = "\\".join(form(name) for name in value.split("\\"))
+        return encode_element(field.tag, "PN", coding.text("PN", text), coding.syntax)
+
+    return _remembering(field.position, encode)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -248,5 +265,5 @@ def _raw(vr: str, values: Sequence[Any], coding: _Coding) -> bytes:
         return b"".join(struct.pack(_PACKED[vr], value) for value in values if value is not None)
     if vr == "PN":
         names = ["=".join((value or {}).get(group, "") for group in GROUPS).rstrip("=") for value in values]
-        return coding.text(vr, "\\".join(names))
+        return coding.text(vr, "\\".join(map(coding.name, names) if coding.name else names))
     return coding.text(vr, "\\".join("" if value is None else str(value) for value in values))

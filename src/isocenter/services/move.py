@@ -1,35 +1,46 @@
 """C-MOVE SCP: retrieval to another Application Entity, PS3.4 C.4.2 (I-MOVE, M-MOVE)."""
 
-from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 
-from isocenter.archive.retrieve import Located, Selection
+from isocenter.archive.retrieve import Located
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.declarations import statuses
+from isocenter.declarations.query_keys import Key
 from isocenter.dimse import PeerUnreachable, commands
 from isocenter.errors import IsocenterError, Reason, Refused
-from isocenter.exchange.contexts import Kind, Proposal, proposals
+from isocenter.exchange.contexts import Proposal, proposals, wish_of
+from isocenter.exchange.departing import Departures
 from isocenter.exchange.peers import Peers
-from isocenter.exchange.sending import send
+from isocenter.exchange.sending import Opener
+from isocenter.rules import Ends
+from isocenter.services import composite
 from isocenter.services.find import AccessOf, everything
-from isocenter.services.retrieving import MOVE_MODELS, RetrieveService, Run, Way, opener
+from isocenter.services.retrieving import MOVE_MODELS, RetrieveService, Run, UnderWay, Way, Work, sendings
 from isocenter.store.api import Store
 
 
 class MoveService(RetrieveService):
-    """Answers C-MOVE requests of one hosted AE over one storage association each (I-ASSOC-05); one more for each 128
-    presentation contexts beyond the first."""
+    """Answers C-MOVE requests of one hosted AE over one storage association each (I-ASSOC-05), or over one that the
+    peer's settings keep open between them; one more for each 128 presentation contexts beyond the first."""
 
     service = statuses.Service.MOVE
     models = MOVE_MODELS
+    direct = composite.MOVE_CLASSES
 
     def __init__(
-        self, database: Database, store: Store, ae: HostedAE, peers: Peers, access: AccessOf = everything
+        self,
+        database: Database,
+        store: Store,
+        ae: HostedAE,
+        peers: Peers,
+        access: AccessOf = everything,
+        more: tuple[Key, ...] = (),
+        departures: Departures | None = None,
     ) -> None:
-        super().__init__(database, store, ae, access)
+        super().__init__(database, store, ae, access, more, departures)
         self._peers = peers
 
     def way(self, run: Run) -> Way:
@@ -40,26 +51,31 @@ class MoveService(RetrieveService):
             raise Refused(Reason.DESTINATION_UNKNOWN, "the move destination is unknown")
         return partial(self._move, peer)
 
-    def _move(self, peer: Peer, run: Run, named: Selection, wanted: list[Kind]) -> None:
-        for group in proposals(wanted, preferred=peer.syntaxes):
+    def _move(self, peer: Peer, run: Run, work: Work) -> None:
+        opened = self.departing(work.opened, Ends(self._ae.title, peer.title, peer.host, peer.title), peer)
+        done: set[str] = set()
+        for group in proposals(work.kinds, preferred=wish_of(peer)):
             if run.cancelled:
                 return
-            classes = {proposal.sop_class for proposal in group}
-            items = (item for item in self._located(named) if item.sop_class in classes)
-            self._deliver(run, peer, group, items)
+            classes = {proposal.sop_class for proposal in group} - done
+            done |= classes
+            items = (item for item in work.items() if item.sop_class in classes)
+            if run.stopped:
+                run.account.give_up(items)
+            else:
+                self._deliver(run, peer, group, items, opened)
 
-    def _deliver(self, run: Run, peer: Peer, group: list[Proposal], items: Iterator[Located]) -> None:
-        """Send `items` over an association of their own. What it doesn't get through counts as failed."""
-        under_way = _UnderWay(items)
-        opened, originator = opener(self._store), (run.association.calling, run.message_id)
+    def _deliver(self, run: Run, peer: Peer, group: list[Proposal], items: Iterator[Located], opened: Opener) -> None:
+        """Send `items` over one association. What it doesn't get through counts as failed."""
+        under_way = UnderWay(items)
+        originator = (run.association.calling, run.message_id)
         try:
-            with self._peers.connect(peer, self._ae.title, group) as outgoing:
-                for sent in send(
-                    outgoing, under_way, opened, preferred=peer.syntaxes, originator=originator,
-                    priority=run.priority, wanted=run.wanted,
-                ):  # fmt: skip
+            with self._peers.connect(peer, self._ae.title, group, wanted=run.wanted) as outgoing:
+                for sent in sendings(run, outgoing, under_way, opened, wish_of(peer), originator):
                     under_way.answered()
                     run.note(sent)
+            if run.stopped:
+                run.account.give_up(chain(under_way.unanswered, items))
         except PeerUnreachable as failure:
             # I-MOVE-03, I-MOVE-ST-08
             unreachable = Refused(Reason.DESTINATION_UNKNOWN, "the move destination can't be reached")
@@ -70,20 +86,3 @@ class MoveService(RetrieveService):
                 raise
             why = Refused(Reason.CANNOT_PERFORM_SUBOPERATIONS, failure.comment)
             run.give_up(under_way.unanswered if run.cancelled else chain(under_way.unanswered, items), why)
-
-
-class _UnderWay:
-    """Passes items on and knows which of them have no answer yet."""
-
-    def __init__(self, items: Iterator[Located]) -> None:
-        self._items = items
-        self.unanswered: deque[Located] = deque()
-
-    def __iter__(self) -> Iterator[Located]:
-        for item in self._items:
-            self.unanswered.append(item)
-            yield item
-
-    def answered(self) -> None:
-        """The oldest of them was."""
-        self.unanswered.popleft()

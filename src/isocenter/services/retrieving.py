@@ -3,29 +3,37 @@
 PS3.4 C.4.2, C.4.3.
 """
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from isocenter import telemetry
+from isocenter.archive.leaving import changes_of
 from isocenter.archive.query import Model, Query, find
-from isocenter.archive.query_identifier import Terms, from_identifier
+from isocenter.archive.query_identifier import Terms, from_identifier, has_unsupported
+from isocenter.archive.rejection import view_of
 from isocenter.archive.retrieve import Located, Selection, kinds, locate
-from isocenter.config.settings import HostedAE
+from isocenter.archive.retrieve_frame_list import FramesFailure
+from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.declarations import statuses
-from isocenter.declarations.query_keys import Level, unique_key
+from isocenter.declarations.query_keys import Key, Level, unique_key
 from isocenter.dicom import uids
-from isocenter.dicom.dataset import DataSet, Element, decode, encode
+from isocenter.dicom.dataset import DataSet, decode
 from isocenter.dimse import Association, BufferedService, Context, commands
 from isocenter.dimse.commands import Command
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
-from isocenter.exchange.contexts import Kind
-from isocenter.exchange.sending import Opened, Sendable, Sent
+from isocenter.exchange.contexts import Kind, Preferred
+from isocenter.exchange.departing import Departures
+from isocenter.exchange.sending import Opened, Opener, Sendable, Sent, send
+from isocenter.rules import Ends
+from isocenter.services import composite
+from isocenter.services.account import Account
 from isocenter.services.find import AccessOf, everything, limits_of, terms_of
 from isocenter.store.api import Store
 
@@ -43,7 +51,6 @@ GET_MODELS: Final[Mapping[str, Model]] = {
 }
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 _STUDY, _SERIES, _SOP_INSTANCE = 0x0020000D, 0x0020000E, 0x00080018
-_FAILED_LIST = 0x00080058
 _UNIQUE = frozenset({(_PATIENT_ID,), (_STUDY,), (_SERIES,), (_SOP_INSTANCE,)})
 _UNIVERSAL = frozenset("*")
 _FIELDS: Final[Mapping[Level, str]] = {
@@ -51,10 +58,6 @@ _FIELDS: Final[Mapping[Level, str]] = {
     Level.SERIES: "series_uids",
     Level.IMAGE: "sop_uids",
 }
-_LONGEST_LIST = 65_000
-"""Bytes of the list of failed UIDs; a value of VR UI ends at 65,534 in the explicit transfer syntaxes."""
-_MOST = 0xFFFF
-"""The largest count that a response can carry (VR US)."""
 
 
 def selection(database: Database, identifier: DataSet, terms: Terms, limits: Mapping[Level, int]) -> Selection:
@@ -73,6 +76,7 @@ def selection(database: Database, identifier: DataSet, terms: Terms, limits: Map
         series_uids=_listed(named.get(_SERIES, "")),
         sop_uids=_listed(named.get(_SOP_INSTANCE, "")),
         access=terms.access,
+        view=terms.view,
     )
     if len(named) == len(query.keys) and not query.refuse_above:
         return by_keys
@@ -88,7 +92,7 @@ def _found(database: Database, query: Query, by_keys: Selection) -> Selection:
     values = tuple(str(row.value(tag)) for page in find(database, query) for row in page)
     if not values:
         # nothing matches, and a selection without any UID selects nothing
-        return Selection(access=by_keys.access)
+        return Selection(access=by_keys.access, view=by_keys.view)
     return replace(by_keys, **{_FIELDS[query.level]: values})  # type: ignore[arg-type]
 
 
@@ -114,74 +118,23 @@ class StoredOpener:
         stored = stack.enter_context(self._store.open(item.store_key))
         if stored.size < item.offset + item.size:
             raise Refused(Reason.UNABLE_TO_PROCESS, "the object is shorter than recorded")
+        if item.overlay:
+            return Opened(stored.fileno(), item.offset, item.size, changes_of(self._store, item))
         return Opened(stored.fileno(), item.offset, item.size)
 
 
-class Account:
-    """The sub-operations of one request: counts for every response, the failed UIDs for the last."""
+class Work(NamedTuple):
+    """The sub-operations of a request."""
 
-    def __init__(self, total: int) -> None:
-        self.remaining, self.completed, self.failed, self.warned = total, 0, 0, 0
-        self._failed_uids: list[str] = []
-        self._listed = 0
-
-    def note(self, sent: Sent) -> None:
-        """One sub-operation ended."""
-        self.remaining = max(0, self.remaining - 1)
-        if sent.failed:
-            self._fail(sent.item.sop_uid)
-        elif sent.warned:
-            self.warned += 1
-        else:
-            self.completed += 1
-
-    def give_up(self, items: Iterable[Sendable]) -> None:
-        """These sub-operations can't be performed any more."""
-        for item in items:
-            self.remaining = max(0, self.remaining - 1)
-            self._fail(item.sop_uid)
-
-    def lose_rest(self) -> None:
-        """Nor can any other; it isn't even known what they would have been of."""
-        self.failed += self.remaining
-        self.remaining = 0
-
-    def _fail(self, uid: str) -> None:
-        self.failed += 1
-        if self._listed + len(uid) < _LONGEST_LIST:
-            self._listed += len(uid) + 1
-            self._failed_uids.append(uid)
-
-    def pending(self, request: Command) -> Command:
-        """A response for the sub-operations so far."""
-        return commands.response(request, statuses.PENDING, "", remaining=min(self.remaining, _MOST), **self._counts())
-
-    def final(self, request: Command, status: int, comment: str = "") -> Command:
-        """The last response. Only a cancelled one tells how many remain (PS3.4 C.4.2.1.6, C.4.3.1.6)."""
-        counts = self._counts()
-        if status == statuses.CANCELLED:
-            counts["remaining"] = min(self.remaining, _MOST)
-        return commands.response(request, status, comment, **counts)
-
-    @property
-    def moved(self) -> bool:
-        """Whether any object arrived."""
-        return self.completed + self.warned > 0
-
-    def identifier(self, syntax: str) -> bytes | None:
-        """The data set of a final response: Failed SOP Instance UID List, where there is any."""
-        if not self._failed_uids:
-            return None
-        value = "\\".join(self._failed_uids).encode("ascii", "replace")
-        return encode({_FAILED_LIST: Element("UI", value + b"\0" * (len(value) % 2))}, syntax)
-
-    def _counts(self) -> dict[str, int]:
-        counts = {"completed": self.completed, "failed": self.failed, "warning": self.warned}
-        return {name: min(n, _MOST) for name, n in counts.items()}
+    kinds: dict[Kind, int]
+    """How many instances there are of each kind."""
+    items: Callable[[], Iterator[Located]]
+    """The instances, in the order in which they leave; may be asked for again."""
+    opened: Opener
 
 
-Way: TypeAlias = Callable[["Run", Selection, list[Kind]], None]
-"""Performs the sub-operations of a request: for these instances, which are of these kinds."""
+Way: TypeAlias = Callable[["Run", Work], None]
+"""Performs the sub-operations of a request."""
 
 
 class RetrieveService(BufferedService):
@@ -189,9 +142,22 @@ class RetrieveService(BufferedService):
 
     service: statuses.Service
     models: Mapping[str, Model]
+    """The SOP classes whose identifiers go by a query model."""
+    direct: frozenset[str]
+    """Those whose identifiers name instances alone (`services.composite`)."""
 
-    def __init__(self, database: Database, store: Store, ae: HostedAE, access: AccessOf = everything) -> None:
-        self._database = database
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        ae: HostedAE,
+        access: AccessOf = everything,
+        more: tuple[Key, ...] = (),
+        departures: Departures | None = None,
+    ) -> None:
+        """`more`: query keys of this installation beside those of every archive; `departures`: what is laid over
+        objects as they leave."""
+        self._database, self._more, self._departures = database, more, departures
         self._store = store
         self._ae = ae
         self._access = access
@@ -199,7 +165,7 @@ class RetrieveService(BufferedService):
 
     def answer(self, association: Association, context: Context, command: Command, data: bytes | None) -> None:
         """Retrieve, with a pending response after each sub-operation. Failures carry an Error Comment."""
-        run = Run(association, context, command)
+        run = Run(association, context, command, stops=self._ae.after_failure == "stop")
         try:
             self._retrieve(run, data)
         except IsocenterError as failure:
@@ -209,25 +175,60 @@ class RetrieveService(BufferedService):
             run.account.lose_rest()
         self._end(run)
 
+    def departing(self, opened: Opener, ends: Ends, peer: Peer | None = None) -> Opener:
+        """`opened` with what is laid over objects for the destination that `ends` names, which may be a known peer."""
+        return opened if self._departures is None else self._departures.opener(opened, self._ae, ends, peer)
+
     def way(self, run: "Run") -> Way:
         """How the sub-operations of this request are performed; called before anything is searched for."""
         raise NotImplementedError
 
     def _retrieve(self, run: "Run", data: bytes | None) -> None:
         association, context = run.association, run.context
+        sop_class = self._ae.works_like(context.abstract)
+        if sop_class not in self.models and sop_class not in self.direct:
+            raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, "no retrieval of this SOP class")
         if data is None:
             raise Refused(Reason.CANNOT_UNDERSTAND, "no identifier")
         identifier = decode(data, context.transfer_syntax)
-        terms = terms_of(context, self._ae, self.models[context.abstract], self._access(association))
         way = self.way(run)
+        with ExitStack() as stack:
+            if sop_class in self.models:
+                work = self._by_model(run, identifier, self.models[sop_class])
+            else:
+                work = self._by_uids(association, sop_class, identifier, stack)
+            run.account = Account(sum(work.kinds.values()))
+            if work.kinds:
+                way(run, work)
+        if run.failure and not run.cancelled:
+            run.account.lose_rest()
+
+    def _by_model(self, run: "Run", identifier: DataSet, model: Model) -> Work:
+        """What an identifier of a query model names."""
+        association, context = run.association, run.context
+        terms = terms_of(context, self._ae, model, self._access(association), self._more)
         with _index(Reason.CANNOT_COUNT_MATCHES):
             named = selection(self._database, identifier, terms, limits_of(self._ae))
             wanted = kinds(self._database, named)
-        run.account = Account(sum(wanted.values()))
-        if wanted:
-            way(run, named, list(wanted))
-        if run.failure and not run.cancelled:
-            run.account.lose_rest()
+        unsupported = has_unsupported(identifier, terms)
+        run.pending = statuses.pending_status(self.service, self._preset, unsupported=unsupported)
+        return Work(wanted, lambda: self._located(named), opener(self._store))
+
+    def _by_uids(self, association: Association, sop_class: str, identifier: DataSet, stack: ExitStack) -> Work:
+        """What SOP Instance UIDs alone name (PS3.4 Y, Z)."""
+        named = composite.named_uids(identifier, sop_class)
+        chosen = Selection(sop_uids=named, access=self._access(association), view=view_of(self._ae))
+        with _index(Reason.CANNOT_COUNT_MATCHES):
+            found = composite.instances(self._database, named, chosen)
+        opened: Opener = opener(self._store)
+        if sop_class == uids.COMPOSITE_INSTANCE_WITHOUT_BULK_GET:
+            opened = composite.WithoutBulk(self._store, opened, {each.store_key: each for each in found})
+            found = composite.shorn(found)
+        elif found and composite.wants_frames(identifier):
+            making = composite.extracted(self._database, self._store, opened, found[0], identifier)
+            made, opened = stack.enter_context(making)
+            found = [made]
+        return Work(dict(Counter((each.sop_class, each.syntax) for each in found)), lambda: iter(found), opened)
 
     def _end(self, run: "Run") -> None:
         account, status = run.account, self._status(run)
@@ -245,17 +246,25 @@ class RetrieveService(BufferedService):
         account = run.account
         if run.cancelled:
             return statuses.CANCELLED
+        if run.stops and account.failed:
+            # X-QR-27: never B000
+            return statuses.dimse_status(self.service, _cause(run.failure), self._preset)
         if account.moved:
             return statuses.SOME_SUBOPERATIONS_FAILED if account.failed or account.warned else statuses.SUCCESS
         if account.failed or run.failure:
-            reason = run.failure.reason if run.failure else Reason.CANNOT_PERFORM_SUBOPERATIONS
-            return statuses.dimse_status(self.service, reason, self._preset)
+            return statuses.dimse_status(self.service, _cause(run.failure), self._preset)
         return statuses.SUCCESS
 
     def _located(self, named: Selection) -> Iterator[Located]:
         with _index(Reason.CANNOT_PERFORM_SUBOPERATIONS):
             for page in locate(self._database, named):
                 yield from page
+
+
+def _cause(failure: IsocenterError | None) -> statuses.Cause:
+    if isinstance(failure, FramesFailure):
+        return failure.cause
+    return failure.reason if failure else Reason.CANNOT_PERFORM_SUBOPERATIONS
 
 
 @contextmanager
@@ -272,19 +281,29 @@ def _index(reason: Reason) -> Iterator[None]:
 class Run:
     """One request on its way: its association, its account, and whether the peer has had enough."""
 
-    def __init__(self, association: Association, context: Context, command: Command) -> None:
+    def __init__(self, association: Association, context: Context, command: Command, *, stops: bool = False) -> None:
+        """`stops`: nothing more is sent after the first failure."""
+        self.stops = stops
         self.association, self.context, self.command = association, context, command
         self.message_id = commands.number(command, commands.MESSAGE_ID)
         self.priority = commands.number(command, commands.PRIORITY)
         self.account = Account(0)
+        self.pending = statuses.PENDING
+        """The status of the responses before the last."""
         self.cancelled = False
         self.failure: IsocenterError | None = None
         """The first thing that went wrong, for the Error Comment; the status where nothing arrived."""
 
     def wanted(self) -> bool:
-        """Whether the requestor is there and has not cancelled; looks at the connection without waiting."""
+        """Whether the requestor is there and has not cancelled, and no failure ends it; looks at the connection without
+        waiting."""
         self.cancelled = self.cancelled or self.association.cancelled(self.message_id)
-        return not self.cancelled
+        return not self.cancelled and not self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        """A failure ends it."""
+        return self.stops and self.failure is not None
 
     def note(self, sent: Sent) -> None:
         """Count one sub-operation and tell the requestor (M-MOVE-03)."""
@@ -292,9 +311,46 @@ class Run:
         if sent.failed and self.failure is None:
             what = f"C-STORE answered with {sent.status:04X}" if sent.left else sent.comment
             self.failure = Refused(Reason.CANNOT_PERFORM_SUBOPERATIONS, what)
-        self.association.respond(self.context.id, self.account.pending(self.command))
+        self.association.respond(self.context.id, self.account.pending(self.command, self.pending))
 
     def give_up(self, items: Iterable[Located], why: IsocenterError) -> None:
         """These sub-operations can't be performed any more."""
         self.failure = self.failure or why
         self.account.give_up(items)
+
+
+def sendings(
+    run: Run,
+    association: Association,
+    items: Iterable[Sendable],
+    opened: Opener,
+    preferred: Preferred = (),
+    originator: tuple[str, int] | None = None,
+) -> Iterator[Sent]:
+    """Send `items` as `exchange.sending.send` does. Where a failure ends it, one after the other is awaited: the next
+    would be on its way already."""
+    options = {"preferred": preferred, "originator": originator, "priority": run.priority, "wanted": run.wanted}
+    if not run.stops:
+        yield from send(association, items, opened, **options)  # type: ignore[arg-type]
+        return
+    for item in items:
+        if not run.wanted():
+            return
+        yield from send(association, [item], opened, **options)  # type: ignore[arg-type]
+
+
+class UnderWay:
+    """Passes items on and knows which of them have no answer yet."""
+
+    def __init__(self, items: Iterator[Located]) -> None:
+        self._items = items
+        self.unanswered: deque[Located] = deque()
+
+    def __iter__(self) -> Iterator[Located]:
+        for item in self._items:
+            self.unanswered.append(item)
+            yield item
+
+    def answered(self) -> None:
+        """The oldest of them was."""
+        self.unanswered.popleft()

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isocenter.config import Peer, SyntaxPriority
 from isocenter.dicom import convert, uids
 from isocenter.dicom.uids import transfer_syntax
-from isocenter.exchange.contexts import LIMIT, Choice, Proposal, choose, proposals
+from isocenter.exchange.contexts import LIMIT, Choice, Proposal, Wish, choose, proposals, wish_of
 
 US = "1.2.840.10008.5.1.4.1.1.3.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -104,3 +105,32 @@ def test_a_choice_is_accepted_and_reachable(stored: str, taken: list[str], prefe
     else:
         assert choice in accepted[CT]
         assert choice.syntax == stored or not transfer_syntax(choice.syntax).encapsulated
+
+
+@pytest.mark.req("I-SEND-05", "I-SEND-08")
+def test_a_priority_list_is_followed_as_far_as_objects_can_be_brought_there() -> None:
+    wish = Wish(priority=((JPEG, (JPEG, uids.EXPLICIT_LE)), (uids.EXPLICIT_LE, (LOSSLESS, uids.IMPLICIT_LE))))
+    accepted = {CT: [Choice(1, LOSSLESS), Choice(3, uids.EXPLICIT_LE), Choice(5, uids.IMPLICIT_LE), Choice(7, JPEG)]}
+    assert choose(accepted, (CT, uids.EXPLICIT_LE), preferred=wish) == Choice(5, uids.IMPLICIT_LE)
+    assert choose(accepted, (CT, JPEG), preferred=wish) == Choice(7, JPEG)
+    # nothing is decompressed, and a list that leads nowhere is as none
+    assert choose({CT: accepted[CT][:3]}, (CT, JPEG), preferred=wish) is None
+    assert choose({CT: accepted[CT][:2]}, (CT, uids.EXPLICIT_LE), preferred=wish) == Choice(3, uids.EXPLICIT_LE)
+    assert choose(accepted, (CT, LOSSLESS), preferred=wish) == Choice(1, LOSSLESS)
+
+
+@pytest.mark.req("I-SEND-05", "X-QR-04")
+def test_contexts_for_a_priority_list_and_for_a_peer_that_chooses() -> None:
+    priority = ((uids.EXPLICIT_LE, (uids.IMPLICIT_LE, uids.EXPLICIT_LE)),)
+    assert proposals([(CT, uids.EXPLICIT_LE)], preferred=Wish(priority=priority)) == [
+        [Proposal(CT, (uids.EXPLICIT_LE,)), Proposal(CT, (uids.IMPLICIT_LE,)), Proposal(CT, (uids.EXPLICIT_BE,))]
+    ]
+    assert proposals([(CT, JPEG), (CT, LOSSLESS)], preferred=Wish(joined=True)) == [
+        [Proposal(CT, (*sorted((JPEG, LOSSLESS)), *NATIVE))]
+    ]
+
+
+def test_the_wish_of_a_peer() -> None:
+    listed = SyntaxPriority(stored=JPEG, send=(JPEG,))
+    peer = Peer(title="WS", syntaxes=(uids.IMPLICIT_LE,), syntax_priority=(listed,), contexts="joined")
+    assert wish_of(peer) == Wish((uids.IMPLICIT_LE,), ((JPEG, (JPEG,)),), True)
