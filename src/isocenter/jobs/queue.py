@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -70,6 +70,21 @@ class Queue:
     ) -> int:
         """Add a job, due in `delay` seconds; its id. With `unique_key`, a job of the same kind and key that still
         waits is taken for it."""
+        with self._database.writing() as connection:
+            return self.add(connection, kind, payload, unique_key=unique_key, delay=delay)
+
+    def add(
+        self,
+        connection: Connection,
+        kind: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        unique_key: str = "",
+        delay: float = 0.0,
+        sooner: bool = False,
+    ) -> int:
+        """As `enqueue`, in a writing transaction of the caller's: the job comes about with what else it writes.
+        `sooner`: a twin that waits longer than `delay` seconds from now waits no longer than that."""
         at = self._clock()
         row = {
             "kind": kind,
@@ -83,11 +98,28 @@ class Queue:
         insert = (sqlite if self._database.dialect == "sqlite" else postgresql).insert(job)
         adding = insert.values(**row).on_conflict_do_nothing().returning(job.c.id)
         waiting = select(job.c.id).where(_waiting(kind, unique_key))
-        with self._database.writing() as connection:
-            found = connection.execute(adding).scalar()
-            while found is None:  # its twin may be leased between the two statements
-                found = connection.execute(waiting).scalar() or connection.execute(adding).scalar()
+        if sooner:
+            late = and_(_waiting(kind, unique_key), job.c.due_at > row["due_at"])
+            connection.execute(update(job).where(late).values(due_at=row["due_at"]))
+        found = connection.execute(adding).scalar()
+        while found is None:  # its twin may be leased between the two statements
+            found = connection.execute(waiting).scalar() or connection.execute(adding).scalar()
         return int(found)
+
+    def release(self, owners: Collection[str]) -> int:
+        """Give up the leases of runners that are known to have ended; how many there were."""
+        if not owners:
+            return 0
+        theirs = or_(*(job.c.owner.startswith(f"{owner}:", autoescape=True) for owner in owners))
+        held = and_(job.c.state == "running", theirs)
+        with self._database.writing() as connection:
+            return connection.execute(update(job).where(held).values(lease_until=0)).rowcount
+
+    def owners(self) -> set[str]:
+        """Who holds leases: machine and process, `host:pid`."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(job.c.owner).where(job.c.state == "running")).scalars()
+            return {owner.rpartition(":")[0] for owner in found}
 
     def lease(self, kinds: Collection[str], owner: str, seconds: float) -> Job | None:
         """The next job of one of `kinds` that is due, leased for `seconds`; None if there is none."""
@@ -153,6 +185,28 @@ class Queue:
         )
         with self._database.writing() as connection:
             return connection.execute(cancelling).rowcount == 1
+
+    def restart(self, job_id: int, progress: str | None = None) -> bool:
+        """Have a job carried out now that has ended or waits for another try, as if for the first time; with
+        `progress`, as if it had come so far. False if it runs, or a twin waits."""
+        told = {} if progress is None else {"progress": progress}
+        at = self._clock()
+        restarting = (
+            update(job)
+            .where(job.c.id == job_id, job.c.state != "running")
+            .values(state="waiting", due_at=at, attempts=0, error="", changed_at=at, **told)
+        )
+        try:
+            with self._database.writing() as connection:
+                return connection.execute(restarting).rowcount == 1
+        except IntegrityError:
+            return False
+
+    def payload(self, job_id: int) -> dict[str, Any]:
+        """What a job was given; empty where there is none."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(job.c.payload).where(job.c.id == job_id)).scalar()
+        return dict(json.loads(found)) if found else {}
 
     def state(self, job_id: int) -> State | None:
         """What became of a job."""

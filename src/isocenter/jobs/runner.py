@@ -21,19 +21,28 @@ MOST_ATTEMPTS = 12
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """What a handler returns to be called again in `delay` seconds, as if for the first time."""
+    """What a handler returns to be called again in `delay` seconds, as if for the first time; `error`: why, if there
+    is anything wrong."""
 
     delay: float
+    error: str = ""
 
 
 class Running:
     """A job as its handler sees it."""
 
-    def __init__(self, job: Job, queue: Queue) -> None:
+    def __init__(self, job: Job, queue: Queue, stopping: threading.Event | None = None) -> None:
         self.job = job
+        self._stopping = stopping
         self.payload: dict[str, Any] = job.payload
         self._queue = queue
         self._lost = threading.Event()
+
+    @property
+    def reached(self) -> str:
+        """What was told of its progress last, before a kill too."""
+        state = self._queue.state(self.job.id)
+        return state.progress if state is not None else ""
 
     def progress(self, text: str) -> None:
         """Tell how far it has come; no patient data."""
@@ -43,6 +52,11 @@ class Running:
     def cancelled(self) -> bool:
         """Whether to stop: it was cancelled, or the lease was lost. Look between steps."""
         return self._lost.is_set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the program ends: don't wait for what can as well come later."""
+        return self._stopping is not None and self._stopping.is_set()
 
     def hold(self, seconds: float) -> None:
         """Renew the lease."""
@@ -104,7 +118,7 @@ class Runner:
         leased = self._queue.lease(self._handlers, self._owner, self._lease)
         if leased is None:
             return False
-        running = Running(leased, self._queue)
+        running = Running(leased, self._queue, self._stopping)
         with self._lock:
             self._running.add(running)
         try:
@@ -150,7 +164,7 @@ class Runner:
             self._failed(job, fault)
         else:
             if isinstance(result, Again):
-                self._queue.again(job, result.delay, afresh=True)
+                self._queue.again(job, result.delay, result.error, afresh=True)
             elif not running.cancelled():
                 self._queue.done(job)
             telemetry.count("isocenter_jobs_total", kind=job.kind, state="done")

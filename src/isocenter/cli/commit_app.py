@@ -1,0 +1,99 @@
+"""The command group `commit`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isocenter.cli import options
+from isocenter.cli.ending import stop, told
+from isocenter.cli.securing import NONE, Security, with_security
+
+if TYPE_CHECKING:
+    from isocenter.cli.committing import Way
+
+app = typer.Typer(no_args_is_help=True, help="Storage commitment: asking other archives, and what was asked here.")
+
+Wait = Annotated[float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for the report.")]
+Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The request, as `commit list` numbers it.")]
+
+
+@app.command()
+@with_security
+def request(
+    peer: options.PeerName,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders, searched recursively.")] = None,
+    study: Annotated[list[str] | None, typer.Option("--study", metavar="UID", help="Of the index.")] = None,
+    series: Annotated[list[str] | None, typer.Option("--series", metavar="UID", help="Of the index.")] = None,
+    instance: Annotated[list[str] | None, typer.Option("--instance", metavar="UID", help="Of the index.")] = None,
+    uids: Annotated[
+        Path | None,
+        typer.Option(
+            "--uids", metavar="FILE", help="A line for each: SOP Class and Instance UID, or one of the index."
+        ),
+    ] = None,
+    ae: Annotated[str, typer.Option("--ae", metavar="TITLE", help="The AE of ours that asks.")] = "",
+    wait: Wait = 60.0,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    security: Security = NONE,
+) -> None:
+    """Ask a peer to commit to instances; by the running server, or at once where the peer is written out."""
+    from isocenter.cli import committing
+
+    named = committing.Named(tuple(paths or ()), uids, tuple(study or ()), tuple(series or ()), tuple(instance or ()))
+    with told():
+        asks = ae or (options.CALLING if "@" in peer else "")
+        stop(committing.request(peer, named, committing.Way(asks, wait, config, data, json, security)))
+
+
+@app.command()
+def again(
+    number: Number,
+    wait: Wait = 60.0,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+) -> None:
+    """Ask anew for what a peer has not committed to."""
+    from isocenter.cli import committing
+
+    with told():
+        stop(committing.again(number, committing.Way("", wait, config, data, json)))
+
+
+@app.command("list")
+def list_(
+    role: Annotated[str, typer.Option("--role", help="scp: what others asked of us; scu: what we asked.")] = "",
+    state: Annotated[str, typer.Option("--state", help="Only those in this state.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")] = 100,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+) -> None:
+    """List requests for commitment."""
+    from isocenter.cli import committing
+
+    with told():
+        stop(committing.list_all(role, state, limit, _way(config, data, json)))
+
+
+@app.command()
+def show(
+    number: Number,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+) -> None:
+    """Show what is known of each instance of a request."""
+    from isocenter.cli import committing
+
+    with told():
+        stop(committing.show(number, _way(config, data, json)))
+
+
+def _way(config: Path | None, data: Path | None, json: bool) -> "Way":
+    from isocenter.cli.committing import Way
+
+    return Way("", 0.0, config, data, json)
