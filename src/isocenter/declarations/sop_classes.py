@@ -5,8 +5,10 @@ negotiated like a storage class by systems of the field though it is none, M-STO
 narrowed or widened by its configuration.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import NamedTuple
 
 STORAGE = "storage"
@@ -71,6 +73,17 @@ def name_of(uid: str) -> str:
     """The name of a class for people, its UID where it has none."""
     entry = registry().get(uid)
     return entry.name if entry else uid
+
+
+SUBSTITUTES: Mapping[str, str] = MappingProxyType(
+    {
+        "1.2.840.10008.5.1.4.1.1.6": "1.2.840.10008.5.1.4.1.1.6.1",
+        "1.2.840.10008.5.1.4.1.1.6.1": "1.2.840.10008.5.1.4.1.1.6",
+        "1.2.840.10008.5.1.4.1.1.3": "1.2.840.10008.5.1.4.1.1.3.1",
+        "1.2.840.10008.5.1.4.1.1.3.1": "1.2.840.10008.5.1.4.1.1.3",
+    }
+)
+"""What an object may be sent as to a peer that lacks its class: ultrasound, retired and current (X-QR-05)."""
 
 
 def classes_of(category: str) -> tuple[SopClass, ...]:

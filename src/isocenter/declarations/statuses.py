@@ -1,7 +1,7 @@
 """What a failure is called on the wire: (preset, service, reason) to DIMSE status, HTTP status or STOW-RS reason.
 
-`default` and `archive` speak the codes of the archive catalogue (I-STORE-ST, I-FIND-ST, I-MOVE-ST) and PS3.4, `marie`
-those of M-STORE-10 and its tables 22 to 34. Every reason has an answer in every service.
+`default` and `archive` speak the codes of the archive catalogue (I-STORE-ST, I-FIND-ST, I-MOVE-ST) and PS3.4, `pacs`
+and `viewer` those of M-STORE-10 and its tables 22 to 34. Every reason has an answer in every service.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +42,17 @@ class Partial(StrEnum):
     ARCHIVE_ERROR = "archive-error"
 
 
-Cause = Reason | Partial
+class Frames(StrEnum):
+    """Why no instance could be made of some frames of another (PS3.4 Y.4)."""
+
+    NONE_FOUND = "none-of-the-frames-found"
+    NO_NEW_INSTANCE = "no-new-instance-of-this-class"
+    NOT_EXTRACTED = "frames-not-extracted"
+    NOT_TIMED = "frames-without-times"
+    INVALID = "invalid-frame-keys"
+
+
+Cause = Reason | Partial | Frames
 
 _GENERAL: Final[dict[Cause, int]] = {
     **dict.fromkeys(Reason, 0x0110),
@@ -79,6 +89,13 @@ _FIND: Final[dict[Cause, int]] = {
     Reason.NOT_FOUND: 0xC001,
     **dict.fromkeys(Partial, 0xC001),
 }
+_FRAMES: Final[dict[Cause, int]] = {
+    Frames.NONE_FOUND: 0xAA00,
+    Frames.NO_NEW_INSTANCE: 0xAA01,
+    Frames.NOT_EXTRACTED: 0xAA02,
+    Frames.NOT_TIMED: 0xAA03,
+    Frames.INVALID: 0xAA04,
+}
 _RETRIEVE: Final[dict[Cause, int]] = {
     **_FIND,
     Reason.OUT_OF_RESOURCES: 0xA702,
@@ -86,6 +103,7 @@ _RETRIEVE: Final[dict[Cause, int]] = {
     Reason.CANNOT_COUNT_MATCHES: 0xA701,
     Reason.CANNOT_PERFORM_SUBOPERATIONS: 0xA702,
     Reason.DESTINATION_UNKNOWN: 0xA801,
+    **_FRAMES,
 }
 # M-STORE-10: one code for whatever goes wrong
 _MARIE_STORE: Final[dict[Cause, int]] = {**dict.fromkeys(Reason, 0xA700), Reason.NOT_AUTHORIZED: 0x0124}
@@ -104,6 +122,7 @@ _MARIE_RETRIEVE: Final[dict[Cause, int]] = {
     **_MARIE_FIND,
     Reason.CANNOT_PERFORM_SUBOPERATIONS: 0xA702,
     Reason.DESTINATION_UNKNOWN: 0xA801,
+    **_FRAMES,
 }
 
 _ARCHIVE: Final[Mapping[Service, Mapping[Cause, int]]] = {
@@ -113,17 +132,30 @@ _ARCHIVE: Final[Mapping[Service, Mapping[Cause, int]]] = {
     Service.MOVE: _RETRIEVE,
     Service.GET: _RETRIEVE,
 }
+# more matches than the AE answers are a lack of resources there (I-FIND-ST-06, X-QR-24)
+_LIMITED: Final[Mapping[Service, Mapping[Cause, int]]] = {
+    **_ARCHIVE,
+    Service.FIND: {**_FIND, Reason.TOO_MANY_MATCHES: 0xA700},
+}
+_MARIE: Final[Mapping[Service, Mapping[Cause, int]]] = {
+    Service.ECHO: _GENERAL,
+    Service.STORE: _MARIE_STORE,
+    Service.FIND: _MARIE_FIND,
+    Service.MOVE: _MARIE_RETRIEVE,
+    Service.GET: _MARIE_RETRIEVE,
+}
 _DIMSE: Final[Mapping[Preset, Mapping[Service, Mapping[Cause, int]]]] = MappingProxyType(
     {
         "default": _ARCHIVE,
-        "archive": _ARCHIVE,
-        "marie": {
-            Service.ECHO: _GENERAL,
-            Service.STORE: _MARIE_STORE,
-            Service.FIND: _MARIE_FIND,
-            Service.MOVE: _MARIE_RETRIEVE,
-            Service.GET: _MARIE_RETRIEVE,
-        },
+        "archive": _LIMITED,
+        "pacs": _MARIE,
+        "viewer": _MARIE,
+        "workstation": _ARCHIVE,
+        "query-server": _LIMITED,
+        "storage-server": _ARCHIVE,
+        "bridge": _ARCHIVE,
+        "modality": _ARCHIVE,
+        "import": _ARCHIVE,
     }
 )
 
@@ -131,6 +163,13 @@ _DIMSE: Final[Mapping[Preset, Mapping[Service, Mapping[Cause, int]]]] = MappingP
 def dimse_status(service: Service, cause: Cause, preset: Preset = "default") -> int:
     """The status of a failed request; 0110 where a service knows nothing better."""
     return _DIMSE[preset][service].get(cause, 0x0110)
+
+
+def pending_status(service: Service, preset: Preset = "default", *, unsupported: bool) -> int:
+    """The status of a response that is not the last one. `unsupported`: the identifier has a key that is not supported;
+    in a retrieval that is told only by those whose tables have it (M-MOVE-07)."""
+    told = service is Service.FIND or _DIMSE[preset] is _MARIE
+    return PENDING_UNSUPPORTED_KEYS if unsupported and told else PENDING
 
 
 def causes_of(service: Service, status: int, preset: Preset = "default") -> frozenset[Cause]:

@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
-from isocenter.declarations.presets import Preset
+from isocenter.declarations.presets import PRESETS, Preset
 from isocenter.dicom.uids import (
     DEFLATED_LE,
     EXPLICIT_BE,
@@ -71,25 +71,39 @@ def _jpeg(*numbers: int) -> tuple[str, ...]:
     return tuple(f"{_JPEG}{n}" for n in numbers)
 
 
+# M-ASSOC-11
+_MARIE: Final = (
+    IMPLICIT_LE,
+    EXPLICIT_LE,
+    EXPLICIT_BE,
+    DEFLATED_LE,
+    RLE,
+    *_jpeg(50, 51, 57, 70, 80, 81, 90, 91, 100, 101, 102, 103, 107),
+)
 STORAGE_ORDERS: Final[Mapping[Preset, tuple[str, ...]]] = MappingProxyType(
     {
         # I-CTX tables 3.2 and 3.10
         "archive": (*NON_STORAGE, *_jpeg(70, 50, 51, 57, 90, 91, 100, 101, 102, 103), RLE),
-        # M-ASSOC-11
-        "marie": (
-            IMPLICIT_LE,
-            EXPLICIT_LE,
-            EXPLICIT_BE,
-            DEFLATED_LE,
-            RLE,
-            *_jpeg(50, 51, 57, 70, 80, 81, 90, 91, 100, 101, 102, 103, 107),
-        ),
+        "pacs": _MARIE,
+        "viewer": _MARIE,
+        # X-VIEW-02, X-QR-40
+        "workstation": (EXPLICIT_LE, EXPLICIT_BE, IMPLICIT_LE),
+        "query-server": (*_jpeg(50), EXPLICIT_LE, IMPLICIT_LE),
+        "storage-server": (*_jpeg(50), EXPLICIT_LE, IMPLICIT_LE),
+        # P-EXP T71, X-MOD-15, X-MOD-37, S-STORE-TS
+        "bridge": (EXPLICIT_LE, IMPLICIT_LE),
+        "modality": (EXPLICIT_LE, IMPLICIT_LE),
+        "import": (EXPLICIT_LE, IMPLICIT_LE),
     }
 )
 """Storage lists of the catalogue's systems, in the order of their tables."""
 
 CHOICES: Final[Mapping[Preset, Choice]] = MappingProxyType(
-    {"default": Choice.ACCEPTOR, "archive": Choice.ACCEPTOR, "marie": Choice.PROPOSER}
+    {
+        **dict.fromkeys(PRESETS, Choice.ACCEPTOR),
+        "pacs": Choice.PROPOSER,
+        "viewer": Choice.PROPOSER,
+    }
 )
 """Whose order decides, by preset (I-CTX-02, M-ASSOC-09)."""
 

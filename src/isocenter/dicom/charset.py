@@ -262,6 +262,10 @@ def _component(text: str, declared: CharacterSet, unknown: str | None) -> bytes:
     out = bytearray()
     for character in text:
         repertoire, coded = _coded(character, declared, g1, unknown)
+        if repertoire.slot == 1 and g0.double:
+            # allowed without, but readers that know one set at a time would take it for half of a double byte
+            g0 = declared.g0
+            out += g0.escape
         if repertoire.slot == 1 and repertoire != g1:
             g1 = repertoire
             out += g1.escape

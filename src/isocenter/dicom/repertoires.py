@@ -97,8 +97,24 @@ _NAMED = {
     "SHIFTJIS": "ISO_IR 13",
     "WINDOWS31J": "ISO_IR 13",
     "EUCKR": "ISO 2022 IR 149",
-    "LATIN1": "ISO_IR 100",
+    **{f"LATIN{n}": f"ISO_IR {number}" for n, number in {1: 100, 2: 101, 3: 109, 4: 110, 5: 148, 9: 203}.items()},
+    "CP1252": "ISO_IR 100",
+    "WINDOWS1252": "ISO_IR 100",
+    "CYRILLIC": "ISO_IR 144",
+    "ARABIC": "ISO_IR 127",
+    "GREEK": "ISO_IR 126",
+    "HEBREW": "ISO_IR 138",
+    "THAI": "ISO_IR 166",
+    "TIS620": "ISO_IR 166",
+    "ISOIR14": "ISO_IR 13",  # the Roman half of JIS X 0201
+    "JISX0201": "ISO_IR 13",
+    "JISX0208": "ISO 2022 IR 87",
+    "JISX0212": "ISO 2022 IR 159",
+    "ISO2022JP": "ISO 2022 IR 87",
+    "KSC5601": "ISO 2022 IR 149",
+    "KSX1001": "ISO 2022 IR 149",
 }
+"""Names that stand for a term where only letters and digits count (`_SEPARATORS` are left out)."""
 _SEPARATORS = re.compile(r"[\s_.\-:/]+")
 _NUMBERED = re.compile(r"(?:ISO)?(2022)?(?:IR)?(\d{1,3})")
 _PARTS = re.compile(r"(?:ISO)?8859(\d{1,2})")

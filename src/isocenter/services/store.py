@@ -16,6 +16,7 @@ from isocenter.dimse import commands
 from isocenter.dimse.commands import Command
 from isocenter.dimse.service import Context, Sink
 from isocenter.errors import IsocenterError, Reason, Refused
+from isocenter.rules import Outcome
 
 if TYPE_CHECKING:
     from isocenter.dimse.association import Association
@@ -72,7 +73,18 @@ class StoreService:
         stored = reception.finish()
         if stored.sop_uid != reception.sop_instance:
             return statuses.COERCED, "kept under another SOP Instance UID"
+        if stored.outcome.tell:
+            return told(stored.outcome)
+        if stored.remark:
+            return statuses.DOES_NOT_MATCH_SOP_CLASS, stored.remark
         return statuses.SUCCESS, ""
+
+
+def told(outcome: Outcome) -> tuple[int, str]:
+    """Status and Error Comment for a sender who is to know what rules did (PS3.4 B.2.3)."""
+    if outcome.coerced:
+        return statuses.COERCED, "elements were coerced"
+    return statuses.ELEMENTS_DISCARDED, "elements were discarded"
 
 
 class ObjectSink:

@@ -231,6 +231,10 @@ class Store(Protocol):
         """The bytes of what was set aside. Raises Refused(NOT_FOUND)."""
         ...
 
+    def remove_exception(self, key: str) -> bool:
+        """Delete what was set aside, durably; it was discarded explicitly, or is kept elsewhere. False if it is gone."""
+        ...
+
     def append_journal(self, record: Mapping[str, Any]) -> None:
         """Keep `record` (what JSON can carry); durable on return. Raises Retriable when it can't be."""
         ...

@@ -146,6 +146,10 @@ class FilesystemStore:
         """The bytes of what was set aside."""
         return self._quarantine.open(checked_key(key))
 
+    def remove_exception(self, key: str) -> bool:
+        """Delete what was set aside."""
+        return self._quarantine.remove(checked_key(key))
+
     def append_journal(self, record: Mapping[str, Any]) -> None:
         """Keep a record, durably."""
         self._journal.append(record)

@@ -229,6 +229,10 @@ class MemoryStore:
         """The bytes of what was set aside."""
         return MemoryObject(key, _found(self._exceptions, checked_key(key))[0])
 
+    def remove_exception(self, key: str) -> bool:
+        """Delete what was set aside."""
+        return self._exceptions.pop(checked_key(key), None) is not None
+
     def append_journal(self, record: Mapping[str, Any]) -> None:
         """Keep a record."""
         self._journal.append(json.dumps(dict(record)))

@@ -48,6 +48,16 @@ class Quarantine:
         """The bytes."""
         return OpenFile(key, self._layout.exception(key))
 
+    def remove(self, key: str) -> bool:
+        """Delete the bytes, then their note, durably. Raises Retriable."""
+        path = self._layout.exception(key)
+        with keeping():
+            there = _unlinked(path)
+            _unlinked(f"{path}.json")
+            if there:
+                self._layout.sync(self._layout.exceptions)
+        return there
+
     def _note(self, key: str, reason: str, size: int, offset: int, facts: Mapping[str, Any]) -> None:
         note = {"reason": reason, "at": self._now(), "size": size, "offset": offset, "facts": dict(facts)}
         path = f"{self._layout.exception(key)}.json"
@@ -71,6 +81,14 @@ class Quarantine:
             return Exceptional(key, note["reason"], note["at"], size, note["offset"], note["facts"])
         except (OSError, ValueError, KeyError, TypeError):
             return Exceptional(key, "unknown", 0, size, 0)
+
+
+def _unlinked(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def wall_clock() -> int:

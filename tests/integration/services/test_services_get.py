@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from archives import CT, MR, Object, Running, keys, made, running, series_uid, sop_uid, study_uid
+from isocenter.config import Peer
 from isocenter.dicom import uids
-from isocenter.dicom.dataset import DataSet, decode, encode, string_of
+from isocenter.dicom.dataset import DataSet, decode, encode, string_of, text
 from isocenter.dimse import Association, BufferSink, ClientAssociation, Context, Progress, ProposedContext, commands
 
 STUDY = keys("STUDY", StudyInstanceUID=study_uid())
@@ -180,3 +181,18 @@ def test_the_requestor_goes_away_in_the_middle(tmp_path: Path, sqlite_url: str) 
             association.abort()
         archive.acceptor.drain(30)
     assert len(getter.got) < 8
+
+
+@pytest.mark.req("I-CHAR-07")
+def test_a_known_requestor_gets_its_character_set(tmp_path: Path, sqlite_url: str) -> None:
+    known = Peer(title="TESTER", character_set_sent="ISO_IR 192")
+    plain = decode(made(1, pixels=b"").data, uids.EXPLICIT_LE)
+    latin = {**plain, 0x00080005: text("CS", "ISO_IR 100"), 0x00100010: text("PN", "Jérôme", "ISO_IR 100")}
+    sent = made(1)._replace(data=encode(latin, uids.EXPLICIT_LE))
+    with holding(tmp_path, sqlite_url, sent, peers=[known]) as archive:
+        getter = Getter(archive)
+        assert getter.get()[-1].status == 0
+    ((_, _, data),) = getter.got
+    found = decode(data, uids.EXPLICIT_LE)
+    assert found[0x00080005] == text("CS", "ISO_IR 192")
+    assert found[0x00100010] == text("PN", "Jérôme", "ISO_IR 192")

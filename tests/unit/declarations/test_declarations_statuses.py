@@ -62,7 +62,7 @@ def test_archive_statuses_are_reachable(service: Service, status: int) -> None:
 @pytest.mark.req("M-STORE-10", "M-FIND-10", "M-FIND-13", "M-MOVE-06", "M-MOVE-07", "M-PROXY-14", "M-PROXY-15")
 @pytest.mark.parametrize(("service", "status"), sorted(set(MARIE)))
 def test_marie_statuses_are_reachable(service: Service, status: int) -> None:
-    assert causes_of(service, status, "marie")
+    assert causes_of(service, status, "pacs")
 
 
 def test_statuses_that_the_catalogue_names() -> None:
@@ -73,9 +73,9 @@ def test_statuses_that_the_catalogue_names() -> None:
     assert dimse_status(Service.STORE, Reason.DUPLICATE_SOP_INSTANCE) == 0x0111
     assert dimse_status(Service.MOVE, Reason.DESTINATION_UNKNOWN) == 0xA801
     assert dimse_status(Service.FIND, Reason.CANCELLED) == 0xFE00
-    assert dimse_status(Service.FIND, Reason.TOO_MANY_MATCHES, "marie") == 0xC001
-    assert dimse_status(Service.FIND, Partial.ARCHIVE_UNAVAILABLE, "marie") == 0xC002
-    assert {dimse_status(Service.STORE, r, "marie") for r in Reason if r is not Reason.NOT_AUTHORIZED} == {0xA700}
+    assert dimse_status(Service.FIND, Reason.TOO_MANY_MATCHES, "pacs") == 0xC001
+    assert dimse_status(Service.FIND, Partial.ARCHIVE_UNAVAILABLE, "pacs") == 0xC002
+    assert {dimse_status(Service.STORE, r, "pacs") for r in Reason if r is not Reason.NOT_AUTHORIZED} == {0xA700}
 
 
 @pytest.mark.parametrize("preset", PRESETS)

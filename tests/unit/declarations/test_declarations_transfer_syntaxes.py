@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from isocenter.declarations.presets import PRESETS
 from isocenter.declarations.transfer_syntaxes import (
     NON_STORAGE,
     Choice,
@@ -37,10 +38,10 @@ def test_archive_preset_is_the_printed_list() -> None:
 
 
 @pytest.mark.req("M-ASSOC-11")
-def test_marie_preset_is_the_printed_list() -> None:
+def test_pacs_preset_is_the_printed_list() -> None:
     rows = [row for row in _rows("marie_transfer_syntaxes.csv") if row["ae"] == "MARIE_PACS"]
     storage = [row["uid"] for row in rows if row["context"].startswith("Storage SCP accepted, internal")]
-    assert storage_order("marie", only_listed=True) == tuple(storage)
+    assert storage_order("pacs", only_listed=True) == tuple(storage)
 
 
 @pytest.mark.parametrize("table", sorted(path.name for path in REQUIREMENTS.glob("*_transfer_syntaxes.csv")))
@@ -88,7 +89,7 @@ def test_unknown_syntaxes_are_kept_as_they_come() -> None:
     assert acceptable_for_storage((), storage_order()) is None
 
 
-@pytest.mark.parametrize("preset", ["default", "archive", "marie"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_takes_every_syntax(preset: str) -> None:
     assert set(storage_order(preset)) == set(all_syntaxes())
 

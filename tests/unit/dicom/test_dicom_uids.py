@@ -39,7 +39,7 @@ def test_every_transfer_syntax_of_the_catalogue_is_known(table: str) -> None:
     assert sorted(listed - uids.transfer_syntaxes().keys()) == []
 
 
-@pytest.mark.req("X-COM-03")
+@pytest.mark.req("P-ASSOC-02", "X-COM-03")
 def test_the_implementation_names_its_release() -> None:
     assert uids.IMPLEMENTATION_VERSION_NAME.startswith(f"ISOCENTER_{isocenter.__version__}"[:16])
 

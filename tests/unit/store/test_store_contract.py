@@ -186,6 +186,17 @@ def test_a_spool_is_set_aside_with_its_bytes(store: Store) -> None:
     assert [entry.key for entry in store.exceptions()] == [key]
 
 
+def test_an_exception_is_removed(store: Store) -> None:
+    first, second = (store.set_aside(begun(store, data), "because") for data in (b"one", b"two"))
+    assert store.remove_exception(first)
+    assert [entry.key for entry in store.exceptions()] == [second]
+    assert not store.remove_exception(first)
+    with pytest.raises(Refused):
+        store.open_exception(first)
+    with pytest.raises(Refused):
+        store.remove_exception("../" + second)
+
+
 def test_a_spool_set_aside_may_have_a_header(store: Store) -> None:
     spool = begun(store, b"data")
     key = store.set_aside(spool, "sop-class-mismatch", header=header(spool.digest))

@@ -1,0 +1,88 @@
+"""What the modules of a SOP class need at the top level of its objects (PS3.3 A and C), for validation.
+
+Attributes of types 1 and 2 of mandatory modules; those that only a condition asks for (1C, 2C) are left out, so that
+nothing good is found fault with. The table lies beside this module as text. Its first part has a line a module: `@`,
+name, keywords of type 1, keywords of type 2. The second has a line a SOP class: UID, modules. A class without a line
+needs the modules of every composite object, and those of an image if it is one.
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+from isocenter.declarations import sop_classes
+from isocenter.dicom.dictionary import tag_of
+
+_EVERY: Final = ("Patient", "General Study", "General Series", "SOP Common")
+"""Modules of every composite object that the standard has in force."""
+_IMAGE: Final = ("Image Pixel",)
+
+
+class Required(NamedTuple):
+    """What is asked of one attribute: `type` 1 (a value) or 2 (may be empty), by which module."""
+
+    type: int
+    module: str
+
+
+class _Tables(NamedTuple):
+    modules: dict[str, dict[int, Required]]
+    classes: dict[str, tuple[str, ...]]
+
+
+@cache
+def _tables() -> _Tables:
+    modules: dict[str, dict[int, Required]] = {}
+    classes: dict[str, tuple[str, ...]] = {}
+    for line in files("isocenter.declarations").joinpath("data/iods.tsv").read_text("ascii").splitlines():
+        first, *others = line.split("\t")
+        if first == "@":
+            name, ones, twos = others
+            modules[name] = {_tag(k): Required(1, name) for k in ones.split()}
+            modules[name] |= {_tag(k): Required(2, name) for k in twos.split()}
+        else:
+            classes[first] = tuple(others)
+    return _Tables(modules, classes)
+
+
+def _tag(keyword: str) -> int:
+    tag = tag_of(keyword)
+    if tag is None:
+        raise ValueError(f"iods.tsv: {keyword} is no keyword of PS3.6")
+    return tag
+
+
+def modules_of(sop_class: str) -> tuple[str, ...]:
+    """The modules that are checked for a class; none for a retired or private one that the table doesn't have."""
+    listed = _tables().classes.get(sop_class)
+    if listed is not None:
+        return (*_EVERY, *listed)
+    entry = sop_classes.registry().get(sop_class)
+    if entry is None or entry.private or entry.retired or entry.category != sop_classes.STORAGE:
+        return ()
+    if sop_class.startswith(_WITHOUT_PATIENT):
+        return ("SOP Common",)
+    return (*_EVERY, *(_IMAGE if entry.image else ()))
+
+
+_WITHOUT_PATIENT: Final = (
+    *(f"1.2.840.10008.5.1.4.{n}." for n in (38, 39, 43, 44, 45)),
+    *(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("200.", "201.", "501.")),
+)
+"""Hanging protocols, palettes, implants, protocols, inventories, DICOS: IODs without Patient or General Study."""
+
+
+@cache
+def requirements_of(sop_class: str) -> dict[int, Required]:
+    """What objects of a class need, by tag; where two modules ask for an attribute, the stricter counts."""
+    found: dict[int, Required] = {}
+    for module in modules_of(sop_class):
+        for tag, required in _tables().modules[module].items():
+            if tag not in found or required.type < found[tag].type:
+                found[tag] = required
+    return dict(sorted(found.items()))
+
+
+def checked_classes() -> frozenset[str]:
+    """The classes that have a line of their own."""
+    return frozenset(_tables().classes)

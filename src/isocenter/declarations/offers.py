@@ -1,0 +1,51 @@
+"""Which SOP classes beside storage a hosted AE answers, in which roles: what the negotiator offers and the conformance
+statement prints.
+
+An AE offers a class whose `service` is among its `services`; a known peer gets it if `allow` has it too. Storage
+classes are in `sop_classes`, since any number of them may be accepted.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from isocenter.dicom import uids
+
+RELATIONAL: Final = "relational"
+"""The one extra that an AE's settings may take away."""
+_OF_RETRIEVALS: Final = (RELATIONAL,)
+_OF_QUERIES: Final = (RELATIONAL, "combined_date_time", "fuzzy_names")
+
+
+class Offering(NamedTuple):
+    """One class. The roles are those that the peer, who requests the association, may have."""
+
+    service: str
+    """The permission that opens it; '' for one that is always there."""
+    uid: str
+    scu: bool = True
+    scp: bool = False
+    extras: tuple[str, ...] = ()
+    """What may be agreed on beside, as `dimse.negotiation.QueryExtras` names it (PS3.4 C.5)."""
+
+
+def _all(service: str, classes: tuple[str, ...], extras: tuple[str, ...] = ()) -> tuple[Offering, ...]:
+    return tuple(Offering(service, uid, extras=extras) for uid in classes)
+
+
+_OFFERINGS: Final = (
+    Offering("", uids.VERIFICATION),
+    *_all("find", (uids.PATIENT_ROOT_FIND, uids.STUDY_ROOT_FIND, uids.PATIENT_STUDY_ONLY_FIND), _OF_QUERIES),
+    *_all("move", (uids.PATIENT_ROOT_MOVE, uids.STUDY_ROOT_MOVE, uids.PATIENT_STUDY_ONLY_MOVE), _OF_RETRIEVALS),
+    *_all("get", (uids.PATIENT_ROOT_GET, uids.STUDY_ROOT_GET, uids.PATIENT_STUDY_ONLY_GET), _OF_RETRIEVALS),
+    *_all("move", (uids.COMPOSITE_INSTANCE_ROOT_MOVE,)),
+    *_all("get", (uids.COMPOSITE_INSTANCE_ROOT_GET, uids.COMPOSITE_INSTANCE_WITHOUT_BULK_GET)),
+    # a peer asks us as SCU; one that we asked reports as SCP (PS3.4 J.3)
+    Offering("commit", uids.STORAGE_COMMITMENT_PUSH, scp=True),
+)
+
+OFFERINGS: Final[Mapping[str, Offering]] = MappingProxyType({offering.uid: offering for offering in _OFFERINGS})
+"""By SOP Class UID."""
+
+PROPOSED_SYNTAXES: Final = (uids.EXPLICIT_LE, uids.IMPLICIT_LE)
+"""What the commands propose for anything but storage, in this order (P-FIND, table 12)."""
