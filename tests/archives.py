@@ -23,12 +23,14 @@ from sqlalchemy import select
 from isocenter import database, dimse
 from isocenter.archive.ingest import Ingest
 from isocenter.config import HostedAE, Peer, Settings
-from isocenter.config.settings import Limits
+from isocenter.config.coercion import Hooks, Rule
+from isocenter.config.settings import Index, Limits
 from isocenter.dicom import uids
-from isocenter.dicom.dataset import DataSet, Element, encode, text, uid, us
+from isocenter.dicom.dataset import DataSet, Element, decode, encode, text, uid, us
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.dimse import ClientAssociation, Progress, ProposedContext
 from isocenter.index import tables
+from isocenter.index.keys import wanted as indexed
 from isocenter.index.writer import LocalWriter, Writer
 from isocenter.server.archive import Archive as Wired
 from isocenter.server.policy import ArchivePolicy, network_settings
@@ -173,6 +175,14 @@ class Running:
         with self.connect(context) as association:
             return list(association.move(model, encode(keys, uids.EXPLICIT_LE), destination))
 
+    def find(
+        self, keys: DataSet, *, model: str = uids.STUDY_ROOT_FIND, extended: bytes = b""
+    ) -> list[tuple[int, DataSet]]:
+        """C-FIND; status and identifier of each response, {} for none."""
+        with self.connect(ProposedContext(model, (uids.EXPLICIT_LE,), extended=extended)) as association:
+            answers = list(association.find(model, encode(keys, uids.EXPLICIT_LE)))
+        return [(each.status, decode(each.data, uids.EXPLICIT_LE) if each.data else {}) for each in answers]
+
     def rows(self, table: str) -> list[Any]:
         """All rows of a table of the index."""
         found = getattr(tables, table)
@@ -217,23 +227,37 @@ def running(
     limits: Limits | None = None,
     store: Store | None = None,
     writer: Writer | None = None,
+    attributes: tuple[str, ...] = (),
+    rules: Sequence[Rule] = (),
+    hooks: Hooks | None = None,
+    durable: bool = True,
 ) -> Iterator[Running]:
-    """The archive of one AE. The schema must be in place; `store` and `writer` may stand in for the real ones."""
-    settings = Settings(data=folder, aes=(ae or HostedAE(),), peers=tuple(peers), limits=limits or Limits())
+    """The archive of one AE. The schema must be in place; `store` and `writer` may stand in for the real ones.
+    Not `durable`: the index doesn't wait for the disk, for tests of many objects."""
+    settings = Settings(
+        data=folder,
+        aes=(ae or HostedAE(),),
+        peers=tuple(peers),
+        limits=limits or Limits(),
+        index=Index(attributes=attributes),
+        rules=tuple(rules),
+        hooks=hooks or Hooks(),
+    )
     with ExitStack() as stack:
-        opened = database.open(url)
+        opened = database.open(url, durable=durable)
         stack.callback(opened.close)
         held = store or FilesystemStore(folder / "store", durability="process", floor_bytes=0)
         stack.callback(held.close)
         filing = writer or LocalWriter(opened)
         stack.callback(filing.close)
-        ingest = Ingest(held, filing)
+        ingest = Ingest(held, filing, wanted=indexed(attributes))
         wired = Wired(held, opened, filing, ingest, ExitStack())  # type: ignore[arg-type]
         policy = ArchivePolicy(settings)
         acceptor = dimse.Acceptor(policy, service_map(wired, policy, settings), network_settings(settings))
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         thread = threading.Thread(target=acceptor.serve, args=(listener,))
         thread.start()
+        stack.callback(wired.close)
         stack.callback(thread.join, PATIENCE)
         stack.callback(acceptor.stop)
         yield Running(listener.getsockname()[1], held, opened, ingest, settings, acceptor)
@@ -298,7 +322,7 @@ class Destination:
         return Peer(title=self.title, host="127.0.0.1", port=self.port)
 
     def negotiate(
-        self, request: dimse.AssociateRequest, address: str, port: int
+        self, request: dimse.AssociateRequest, address: str, port: int, session: dimse.Session | None = None
     ) -> dimse.AssociateAccept | dimse.AssociateReject:
         """See `dimse.Policy`."""
         self.requests.append(request)

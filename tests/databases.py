@@ -97,11 +97,16 @@ def _migrated_sqlite() -> Path:
     return folder / "index.db"
 
 
+def migrated(folder: Path) -> str:
+    """An SQLite database with the schema, in `folder`: for fixtures that outlive a test."""
+    shutil.copy(_migrated_sqlite(), folder / "index.db")
+    return f"sqlite:///{folder}/index.db"
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """An SQLite database with the schema."""
-    shutil.copy(_migrated_sqlite(), tmp_path / "index.db")
-    return f"sqlite:///{tmp_path}/index.db"
+    return migrated(tmp_path)
 
 
 @pytest.fixture

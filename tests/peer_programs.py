@@ -178,8 +178,14 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, modalities: Mapping[str, Any] | None = None, *, dicom_port: int = 0) -> Iterator[Orthanc]:
-    """An Orthanc with an SQLite index of its own."""
+def orthanc(
+    folder: Path,
+    modalities: Mapping[str, Any] | None = None,
+    *,
+    dicom_port: int = 0,
+    more: Mapping[str, Any] | None = None,
+) -> Iterator[Orthanc]:
+    """An Orthanc with an SQLite index of its own. `more`: further settings of it."""
     assert ORTHANC is not None
     folder.mkdir()
     http_port, dicom_port = unused_port(), dicom_port or unused_port()
@@ -188,7 +194,7 @@ def orthanc(folder: Path, modalities: Mapping[str, Any] | None = None, *, dicom_
         "HttpPort": http_port, "DicomPort": dicom_port, "DicomAet": "ORTHANC", "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False, "DicomModalities": modalities or {}, "Plugins": [],
         "DicomAlwaysAllowFind": True, "DicomAlwaysAllowStore": True, "DicomAlwaysAllowMove": True,
-        "DicomCheckCalledAet": False, "StorageCompression": False, "SynchronousCMove": True,
+        "DicomCheckCalledAet": False, "StorageCompression": False, "SynchronousCMove": True, **(more or {}),
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with background([ORTHANC, str(folder / "orthanc.json")], folder / "log"):

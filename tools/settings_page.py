@@ -4,17 +4,31 @@ python tools/settings_page.py           write it
 python tools/settings_page.py --check   fail if it is not up to date
 """
 
-import ast
-import inspect
-import itertools
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from isocenter.config import HostedAE, Http, Lanes, Limits, Peer, Processes, ResponseLimits, Settings, Window
+from isocenter.config import (
+    Commitment,
+    HostedAE,
+    Http,
+    Index,
+    Lanes,
+    Limits,
+    Peer,
+    Processes,
+    ResponseLimits,
+    Settings,
+    SyntaxPriority,
+    Window,
+)
+from isocenter.config.coercion import Action, Condition, Hooks, Rule
+from isocenter.config.explaining import explanations, without_ids
+from isocenter.config.rejections import Rejection
+from isocenter.config.security import Identity, Jwt, Tls, User
+from isocenter.config.settings import Revision, Statement
 from isocenter.config.showing import masked
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
@@ -29,31 +43,47 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
     ("[processes]", "processes", Processes),
     ("[http]", "http", Http),
     ("[http.lanes]: work at once", "http.lanes", Lanes),
+    ("[index]: what queries may name beside the usual", "index", Index),
+    (
+        "[rejection.TITLE]: objects that a note rejected; TITLE is one of quality, safety, worklist, expired",
+        "rejection",
+        Rejection,
+    ),
+    ("[tls]: DICOM over TLS", "tls", Tls),
+    ("[identity]: how users are verified", "identity", Identity),
+    ("[identity.jwt]: JSON Web Tokens", "identity.jwt", Jwt),
+    ("[[user]]: who may come with a name", "user", User),
     ("[[ae]]: the AEs hosted here", "ae", HostedAE),
     ("[[ae]] responses", "ae.responses", ResponseLimits),
     ("[[ae]] window", "ae.window", Window),
+    ("[[ae]] commitment", "ae.commitment", Commitment),
     ("[[peer]]: remote AEs", "peer", Peer),
+    ("[[peer]] syntax_priority", "peer.syntax_priority", SyntaxPriority),
+    ("[[rule]]: changes as objects come and go", "rule", Rule),
+    ("[[rule]] where: conditions on attributes", "rule.where", Condition),
+    ("[[rule]] do: changes", "rule.do", Action),
+    ("[hooks]: functions in place of rules", "hooks", Hooks),
+    ("[statement]: what the conformance statement says of itself", "statement", Statement),
+    ("[[statement.revision]]: its earlier issues", "statement.revision", Revision),
 )
-
-
-def explanations(struct: Any) -> dict[str, str]:
-    """The text under each field in the source."""
-    body = ast.parse(inspect.getsource(struct)).body[0].body  # type: ignore[attr-defined]
-    found = {}
-    for here, following in itertools.pairwise(body):
-        if isinstance(here, ast.AnnAssign) and isinstance(following, ast.Expr):
-            found[here.target.id] = " ".join(following.value.value.split())  # type: ignore[union-attr, attr-defined]
-    return found
+REQUIRED: dict[Any, dict[str, Any]] = {
+    Peer: {"title": "?"},
+    User: {"name": "?"},
+    SyntaxPriority: {"stored": "?", "send": ()},
+    Rule: {"when": "receive", "do": ()},
+    Condition: {"attribute": "?"},
+    Revision: {"version": "?", "date": "?"},
+}
 
 
 def rows(struct: Any) -> list[str]:
     """A row a setting; tables inside have a section of their own."""
     told = explanations(struct)
-    empty = masked(struct()) if struct is not Peer else masked(Peer(title="?"))
+    empty = masked(struct(**REQUIRED.get(struct, {})))
     lines = ["| key | default | |", "|---|---|---|"]
     for info in msgspec.structs.fields(struct):
         value = empty.get(info.encode_name)
-        if isinstance(value, dict) or info.encode_name in ("ae", "peer"):
+        if isinstance(value, dict) or info.encode_name in ("ae", "peer", "rule", "user", "revision"):
             continue
         required = info.default is msgspec.NODEFAULT and info.default_factory is msgspec.NODEFAULT
         default = "required" if required else _default(value)
@@ -70,7 +100,7 @@ def _default(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r" \((?:[A-Z]-[A-Z0-9-]+(?:, )?)+\)", "", text).replace("|", "\\|")
+    return without_ids(text).replace("|", "\\|")
 
 
 def page() -> str:

@@ -15,8 +15,10 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, build_context, build_role, evt
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import (
+    CompositeInstanceRetrieveWithoutBulkDataGet,
     CompositeInstanceRootRetrieveGet,
     CTImageStorage,
+    HangingProtocolInformationModelFind,
     MRImageStorage,
     PatientRootQueryRetrieveInformationModelGet,
     PatientRootQueryRetrieveInformationModelMove,
@@ -255,9 +257,34 @@ def test_move_to_an_unknown_destination(sent: Sent) -> None:
 
 
 def test_a_service_that_is_not_there(sent: Sent) -> None:
-    contexts = [build_context(CompositeInstanceRootRetrieveGet), build_context(Verification)]
+    contexts = [build_context(HangingProtocolInformationModelFind), build_context(Verification)]
     with sent.associated(*contexts) as association:
         assert [str(context.abstract_syntax) for context in association.accepted_contexts] == [str(Verification)]
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+def test_get_of_composite_instances(sent: Sent, bulk: bool) -> None:
+    """By SOP Instance UIDs alone, whole or without bulk data (PS3.4 Y, Z)."""
+    model = CompositeInstanceRootRetrieveGet if bulk else CompositeInstanceRetrieveWithoutBulkDataGet
+    kinds = {(o.SOPClassUID, o.file_meta.TransferSyntaxUID if bulk else ExplicitVRLittleEndian)
+             for o in sent.objects.values()}  # fmt: skip
+    roles = [build_role(sop_class, scp_role=True) for sop_class in sorted({c for c, _ in kinds})]
+    contexts = [build_context(model), *(build_context(c, s) for c, s in sorted(kinds))]
+    asked = Dataset()
+    asked.QueryRetrieveLevel, asked.SOPInstanceUID = "IMAGE", list(sent.objects)
+    handlers = [(evt.EVT_C_STORE, sent.catcher.store)]
+    with sent.associated(*contexts, ext_neg=roles, evt_handlers=handlers) as association:
+        answers = [status for status, _ in association.send_c_get(asked, model)]
+    assert answers[-1].Status == 0
+    assert answers[-1].NumberOfCompletedSuboperations == len(sent.objects)
+    if bulk:
+        assert all(same(got, sent.objects[uid]) for uid, got in sent.catcher.got.items())
+        return
+    for uid, (_, data) in sent.catcher.got.items():
+        received = read_dataset(io.BytesIO(data), False, True)
+        assert "PixelData" not in received
+        assert received.SOPInstanceUID == uid
+        assert received.PatientID == "PYNET1"
 
 
 def test_an_odd_object(sent: Sent) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from isocenter import __version__, telemetry
-from isocenter.cli import options, registry_app
+from isocenter.cli import commit_app, editing_app, exceptions_app, jobs_app, options, registry_app
 from isocenter.cli.ending import stop, told
+from isocenter.cli.securing import NONE, Security, with_security
 
 app = typer.Typer(
     name="isocenter",
@@ -17,14 +18,20 @@ app = typer.Typer(
     help="An imaging archive: DICOM, DICOMweb, one program.",
     epilog="Exit status: 0 done, 1 something failed, 2 wrong usage or settings, 3 no peer.",
 )
-index_app = typer.Typer(no_args_is_help=True, help="The index of a stopped server.")
+index_app = typer.Typer(no_args_is_help=True, help="The index.")
 store_app = typer.Typer(no_args_is_help=True, help="The object store.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings.")
+user_app = typer.Typer(no_args_is_help=True, help="Users who may call with a passcode.")
 app.add_typer(index_app, name="index")
 app.add_typer(store_app, name="store")
 app.add_typer(config_app, name="config")
+app.add_typer(user_app, name="user")
 app.add_typer(registry_app.group("ae", "AEs hosted here"), name="ae")
 app.add_typer(registry_app.group("peer", "peers"), name="peer")
+app.add_typer(commit_app.app, name="commit")
+app.add_typer(exceptions_app.app, name="exceptions")
+editing_app.add_to(app)
+jobs_app.add_to(app)
 
 
 def _version(wanted: bool) -> None:
@@ -66,6 +73,7 @@ def serve(
 
 
 @app.command()
+@with_security
 def echo(
     peer: options.PeerName = "ISOCENTER",
     calling: options.Calling = options.CALLING,
@@ -73,44 +81,53 @@ def echo(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    security: Security = NONE,
 ) -> None:
     """Verify a peer with C-ECHO."""
     from isocenter.cli import echoing, peering
 
     with told():
-        stop(echoing.run(peering.named(peer, config, data, calling), repeat, as_json=json))
+        stop(echoing.run(peering.named(peer, config, data, calling, security), repeat, as_json=json))
 
 
 @app.command()
+@with_security
 def send(
     peer: options.PeerName,
     paths: Annotated[list[Path], typer.Argument(help="Files and folders, searched recursively.")],
     calling: options.Calling = options.CALLING,
     retries: Annotated[int, typer.Option(min=0, help="Further tries for what failed for lack of something.")] = 3,
     associations: Annotated[int, typer.Option(min=1, max=32, help="Associations at once.")] = 1,
+    commit: Annotated[bool, typer.Option("--commit", help="Ask for storage commitment of what was sent.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="How long to wait for its report.", metavar="SECONDS")] = 120.0,
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    security: Security = NONE,
 ) -> None:
     """Send DICOM files to a peer with C-STORE."""
     from isocenter.cli import peering, sending
 
     with told():
-        target = peering.named(peer, config, data, calling)
-        stop(sending.run(target, paths, retries=retries, associations=associations, as_json=json))
+        target = peering.named(peer, config, data, calling, security)
+        asked = wait if commit else None
+        stop(sending.run(target, paths, retries=retries, associations=associations, as_json=json, commit=asked))
 
 
 @app.command()
+@with_security
 def find(
     peer: options.PeerName,
     key: options.Key = None,
     level: options.Level = "study",
     model: options.Model = "study",
     limit: Annotated[int, typer.Option(min=0, help="Cancel after so many matches; 0: never.")] = 0,
+    tree: Annotated[bool, typer.Option("--tree", help="List what lies below each match too, level by level.")] = False,
     calling: options.Calling = options.CALLING,
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    security: Security = NONE,
 ) -> None:
     """Query a peer with C-FIND."""
     from isocenter.cli import finding, peering
@@ -118,10 +135,12 @@ def find(
 
     with told():
         asked = Asked.of(key or [], level, model)
-        stop(finding.run(peering.named(peer, config, data, calling), asked, limit=limit, as_json=json))
+        target = peering.named(peer, config, data, calling, security)
+        stop(finding.run(target, asked, limit=limit, as_json=json, tree=tree))
 
 
 @app.command()
+@with_security
 def move(
     peer: options.PeerName,
     to: Annotated[str, typer.Option("--to", help="The AE title that the objects go to.", metavar="TITLE")],
@@ -132,6 +151,7 @@ def move(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    security: Security = NONE,
 ) -> None:
     """Have a peer send objects elsewhere with C-MOVE."""
     from isocenter.cli import peering, retrieving
@@ -139,10 +159,11 @@ def move(
 
     with told():
         asked = Asked.of(key or [], level, model)
-        stop(retrieving.move(peering.named(peer, config, data, calling), asked, to, as_json=json))
+        stop(retrieving.move(peering.named(peer, config, data, calling, security), asked, to, as_json=json))
 
 
 @app.command()
+@with_security
 def get(
     peer: options.PeerName,
     out: Annotated[Path, typer.Option("--out", help="The folder for the files.", metavar="DIR")] = Path(),
@@ -153,6 +174,7 @@ def get(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    security: Security = NONE,
 ) -> None:
     """Retrieve objects from a peer with C-GET."""
     from isocenter.cli import peering, retrieving
@@ -160,7 +182,7 @@ def get(
 
     with told():
         asked = Asked.of(key or [], level, model)
-        stop(retrieving.get(peering.named(peer, config, data, calling), asked, out, as_json=json))
+        stop(retrieving.get(peering.named(peer, config, data, calling, security), asked, out, as_json=json))
 
 
 @app.command()
@@ -184,6 +206,20 @@ def index_rebuild(
 
     with told():
         stop(maintaining.rebuild(config, data, database, as_json=json))
+
+
+@index_app.command("attributes")
+def index_attributes(
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+    json: options.Json = False,
+) -> None:
+    """List the further attributes that the settings have indexed, and how far that has come."""
+    from isocenter.cli import maintaining
+
+    with told():
+        stop(maintaining.attributes(config, data, database, as_json=json))
 
 
 @store_app.command("verify")
@@ -231,6 +267,15 @@ def restore(
         stop(maintaining.restore(source, config, data, database, as_json=json))
 
 
+@user_app.command("hash")
+def user_hash() -> None:
+    """Ask for a passcode and print its hash, for the passcode of a [[user]]."""
+    from isocenter.cli import identifying
+
+    with told():
+        stop(identifying.hash_passcode())
+
+
 @config_app.command("check")
 def config_check(config: options.ConfigFile = None, data: options.Data = None) -> None:
     """Say whether the settings are right."""
@@ -247,3 +292,18 @@ def config_show(config: options.ConfigFile = None, data: options.Data = None, js
 
     with told():
         stop(configuring.show(config, data, as_json=json))
+
+
+@app.command()
+def conformance(
+    form: Annotated[str, typer.Option("--format", help="html, pdf, md, or all.", metavar="FORMAT")] = "html",
+    output: Annotated[Path, typer.Option("--output", help="The folder for the files.", metavar="DIR")] = Path(),
+    ae: Annotated[str, typer.Option("--ae", help="Only this hosted AE.", metavar="TITLE")] = "",
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+) -> None:
+    """Write the DICOM conformance statement of this installation."""
+    from isocenter.cli import conforming
+
+    with told():
+        stop(conforming.write(config, data, form=form, output=output, title=ae))

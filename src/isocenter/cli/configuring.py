@@ -11,6 +11,8 @@ from isocenter.cli.ending import Exit, say
 from isocenter.config import Loaded, Settings
 from isocenter.errors import ConfigurationError
 from isocenter.registry.roster import named
+from isocenter.rules import compiled
+from isocenter.security.checks import check_security
 
 
 def loaded(file: Path | None, data: Path | None, **given: Any) -> Loaded:
@@ -28,6 +30,8 @@ def check(file: Path | None, data: Path | None) -> Exit:
     from isocenter.cli import registering
 
     found = loaded(file, data)
+    compiled(found.settings)
+    check_security(found.settings)
     typer.echo(f"The settings are right ({found.file or 'no settings file'}).")
     if not (found.settings.store_root / "archive.json").exists():
         return Exit.OK

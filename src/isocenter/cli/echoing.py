@@ -7,7 +7,8 @@ import typer
 
 from isocenter.cli.ending import Exit
 from isocenter.cli.peering import Target
-from isocenter.dicom.uids import EXPLICIT_LE, IMPLICIT_LE, VERIFICATION
+from isocenter.declarations.offers import PROPOSED_SYNTAXES
+from isocenter.dicom.uids import VERIFICATION
 from isocenter.dimse import ProposedContext, commands
 
 
@@ -15,7 +16,7 @@ def run(target: Target, repeat: int, *, as_json: bool) -> Exit:
     """C-ECHO, `repeat` times on one association."""
     times = []
     status = commands.SUCCESS
-    with target.connect([ProposedContext(VERIFICATION, (EXPLICIT_LE, IMPLICIT_LE))]) as association:
+    with target.connect([ProposedContext(VERIFICATION, PROPOSED_SYNTAXES)]) as association:
         for _ in range(repeat):
             started = time.perf_counter()
             status = association.echo()

@@ -70,10 +70,12 @@ class Asked:
         return _MODELS[self.model][2]
 
     def identifier(self, *, returned: Iterable[str] = ()) -> DataSet:
-        """The identifier, with the keys and empty elements for `returned` keywords."""
+        """The identifier, with the keys and empty elements for `returned` keywords. A query asks for its answers in
+        ISO_IR 192 (M-DWFIND-03)."""
+        returned = tuple(returned)
         plain = all(value.isascii() for _, value in self.keys)
         identifier: DataSet = {_LEVEL: dataset.text("CS", self.level.upper())}
-        if not plain:
+        if returned or not plain:
             identifier[_CHARACTER_SET] = dataset.text("CS", _UTF_8)
         for path, value in (*((tag_path(name), "") for name in returned), *self.keys):
             _put(identifier, path, value)

@@ -17,6 +17,7 @@ from isocenter.cli.progress import bar
 from isocenter.config import Settings
 from isocenter.errors import ConfigurationError
 from isocenter.index import rebuild as rebuilding
+from isocenter.jobs import indexing
 from isocenter.server import backup as backing
 from isocenter.server import startup, tokens
 from isocenter.store.api import Store
@@ -43,10 +44,36 @@ def rebuild(file: Path | None, data: Path | None, url: str | None, *, as_json: b
         with closing(index), bar("rebuilding") as advance:
             assume = startup.assumptions(settings, index)
             report = rebuilding.rebuild(store, index, compare=likeness, assume=assume, progress=advance)
+            indexing.note_indexed(index, settings.index.attributes)
         startup.note_stop(settings, store)
     facts = {"objects": dict(report.verdicts), "set_aside": len(report.set_aside), "journal": report.journal}
     _tell(facts, as_json=as_json)
     return Exit.SOME_FAILED if report.set_aside else Exit.OK
+
+
+def attributes(file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
+    """`index attributes`: also while the server runs."""
+    settings = _archive(file, data, database=url)
+    database.check_schema(settings.database_url)
+    with closing(database.open(settings.database_url, pool_size=1)) as index:
+        found = indexing.progress(index)
+    rows = [{"attribute": text, "state": _state(text, found)} for text in settings.index.attributes]
+    if as_json:
+        typer.echo(json.dumps({"attributes": rows, "read": found.read, "total": found.total}))
+        return Exit.OK
+    for row in rows:
+        read = f", {found.read} of {found.total} objects read" if row["state"] == "under way" else ""
+        typer.echo(f"{row['attribute']}  {row['state']}{read}")
+    if not rows:
+        typer.echo("no attributes beside those of every archive")
+    return Exit.OK
+
+
+def _state(text: str, found: indexing.Progress) -> str:
+    """What became of one attribute of the settings."""
+    if text in found.done:
+        return "indexed"
+    return "under way" if text in found.under_way else "waiting for the server"
 
 
 def verify(file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:

@@ -13,13 +13,13 @@ from isocenter.cli.finding import query
 from isocenter.cli.identifiers import Asked
 from isocenter.cli.peering import Target
 from isocenter.cli.progress import bar
+from isocenter.declarations.offers import PROPOSED_SYNTAXES
 from isocenter.declarations.sop_classes import classes_of
 from isocenter.declarations.transfer_syntaxes import NON_STORAGE, all_syntaxes
 from isocenter.dicom import dataset, part10, uids
 from isocenter.dimse import Association, ClientAssociation, Command, Context, Progress, ProposedContext, commands
 from isocenter.errors import IsocenterError, Reason, Refused
 
-_SYNTAXES = (uids.EXPLICIT_LE, uids.IMPLICIT_LE)
 _CLASSES_IN_STUDY = 0x00080062
 _MOST_CONTEXTS = 127  # one of the 128 is the retrieval's own
 _RELATIONAL = b"\1"
@@ -27,7 +27,7 @@ _RELATIONAL = b"\1"
 
 def move(target: Target, asked: Asked, destination: str, *, as_json: bool) -> Exit:
     """C-MOVE: show the counts, then how it ended."""
-    proposed = ProposedContext(asked.move_class, _SYNTAXES, extended=_RELATIONAL)
+    proposed = ProposedContext(asked.move_class, PROPOSED_SYNTAXES, extended=_RELATIONAL)
     with target.connect([proposed]) as association:
         identifier = _identifier(asked, association.context_for(asked.move_class))
         last = _follow(association.move(asked.move_class, identifier, destination), "moving")
@@ -38,7 +38,7 @@ def get(target: Target, asked: Asked, folder: Path, *, as_json: bool) -> Exit:
     """C-GET into files `<SOP Instance UID>.dcm` of `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     contexts = [
-        ProposedContext(asked.get_class, _SYNTAXES, extended=_RELATIONAL),
+        ProposedContext(asked.get_class, PROPOSED_SYNTAXES, extended=_RELATIONAL),
         *storage_contexts(_classes(target, asked)),
     ]
     with target.connect(contexts) as association:
@@ -83,7 +83,9 @@ def _classes(target: Target, asked: Asked) -> list[str]:
     wanted = Asked("study", "study", asked.keys)
     found: list[str] = []
     try:
-        with target.connect([ProposedContext(wanted.find_class, _SYNTAXES, extended=bytes((1, 1, 0)))]) as association:
+        with target.connect(
+            [ProposedContext(wanted.find_class, PROPOSED_SYNTAXES, extended=bytes((1, 1, 0)))]
+        ) as association:
             found = _named_classes(association, wanted)
     except IsocenterError:
         pass

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -21,8 +22,13 @@ from isocenter.cli.peering import Target
 from isocenter.cli.progress import Advance, bar
 from isocenter.dimse import ProposedContext
 from isocenter.errors import IsocenterError, Retriable
-from isocenter.exchange.contexts import Proposal, proposals
+from isocenter.exchange.contexts import LIMIT, Proposal, proposals
+from isocenter.exchange.ruling import ruled
 from isocenter.exchange.sending import Opened, Sendable, send
+from isocenter.exchange.wording import worded
+
+if TYPE_CHECKING:
+    from isocenter.cli.asking import Asking
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
@@ -39,6 +45,8 @@ class Tally:
     failed: dict[Path, str] = field(default_factory=dict)
     seconds: float = 0.0
     size: int = 0
+    asked: "list[Asking]" = field(default_factory=list)
+    """Requests for commitment, one an association."""
 
     @property
     def settled(self) -> int:
@@ -46,8 +54,17 @@ class Tally:
         return self.sent + len(self.failed)
 
 
-def run(target: Target, paths: Sequence[Path], *, retries: int, associations: int, as_json: bool) -> Exit:
-    """Send, try again what failed for lack of something, and tell."""
+def run(
+    target: Target,
+    paths: Sequence[Path],
+    *,
+    retries: int,
+    associations: int,
+    as_json: bool,
+    commit: float | None = None,
+) -> Exit:
+    """Send, try again what failed for lack of something, and tell. `commit`: ask for commitment on each association and
+    wait so many seconds for the report (X-MOD-30, X-MOD-31)."""
     tally = Tally()
     waiting = _read_all(paths, tally)
     tally.total = len(waiting)
@@ -55,14 +72,16 @@ def run(target: Target, paths: Sequence[Path], *, retries: int, associations: in
     with bar("sending") as advance:
         pause = _FIRST_PAUSE
         for attempt in range(retries + 1):
-            waiting = _Round(target, tally, advance, last=attempt == retries).send_all(waiting, associations)
+            waiting = _Round(target, tally, advance, last=attempt == retries, commit=commit).send_all(
+                waiting, associations
+            )
             if not waiting:
                 break
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
     tally.seconds = time.perf_counter() - started
     _tell(tally, as_json=as_json)
-    return Exit.SOME_FAILED if tally.failed else Exit.OK
+    return Exit.SOME_FAILED if tally.failed or _uncommitted(tally) else Exit.OK
 
 
 def _read_all(paths: Sequence[Path], tally: Tally) -> list[DicomFile]:
@@ -83,8 +102,11 @@ def _read_all(paths: Sequence[Path], tally: Tally) -> list[DicomFile]:
 class _Round:
     """One try for a list of files, over one or more associations at once. In the last one nothing is left over."""
 
-    def __init__(self, target: Target, tally: Tally, advance: Advance, *, last: bool) -> None:
+    def __init__(
+        self, target: Target, tally: Tally, advance: Advance, *, last: bool, commit: float | None = None
+    ) -> None:
         self._target, self._tally, self._advance, self._last = target, tally, advance, last
+        self._commit = commit
         self._lock = threading.Lock()
         self._left: list[DicomFile] = []
         self._error: IsocenterError | None = None
@@ -102,15 +124,27 @@ class _Round:
 
     def _send(self, share: list[DicomFile], group: list[Proposal]) -> None:
         pending = {id(file): file for file in share}
+        stored: list[DicomFile] = []
+        asking = _asking(self._commit)
         contexts = [ProposedContext(proposal.sop_class, proposal.syntaxes) for proposal in group]
+        if asking is not None and len(contexts) < LIMIT:
+            contexts.append(asking.context)
         try:
-            with self._target.connect(contexts) as association:
-                for result in send(association, iter(share), _open):
+            with self._target.connect(contexts, services=asking.services if asking else None) as association:
+                opened = worded(ruled(_open, self._target.coercion), self._target.peer, "")
+                for result in send(association, iter(share), opened):
                     file = result.item
                     assert isinstance(file, DicomFile)
                     del pending[id(file)]
                     self._note(file, result.status, result.comment, failed=result.failed, warned=result.warned)
+                    if not result.failed:
+                        stored.append(file)
+                if asking is not None and stored:
+                    self._tally.asked.append(asking)
+                    asking.ask(association, stored)
         except IsocenterError as error:
+            if asking is not None and asking in self._tally.asked:
+                asking.problem = asking.problem or error.comment
             self._broken(list(pending.values()), error)
 
     def _note(self, file: DicomFile, status: int, comment: str, *, failed: bool, warned: bool) -> None:
@@ -172,16 +206,41 @@ def _tell(tally: Tally, *, as_json: bool) -> None:
             "skipped": [str(path) for path in tally.skipped],
             "bytes": tally.size,
             "seconds": round(tally.seconds, 3),
+            **({"committed": _committed(tally), "uncommitted": _uncommitted(tally)} if tally.asked else {}),
         }
         typer.echo(json.dumps(summary))
         return
     for line in _failures(tally):
         say(line)
+    for sop_uid, why in _uncommitted(tally).items():
+        say(f"{sop_uid}: {why}")
+    for problem in dict.fromkeys(asking.problem for asking in tally.asked if asking.problem):
+        say(problem)
     rate = tally.sent / tally.seconds if tally.seconds else 0.0
     typer.echo(
         f"{tally.sent} sent, {len(tally.failed)} failed, {len(tally.skipped)} skipped (no DICOM objects); "
         f"{tally.size / 1e6:.1f} MB, {rate:.0f} objects/s"
     )
+    if tally.asked:
+        typer.echo(f"{_committed(tally)} committed")
+
+
+def _asking(commit: float | None) -> "Asking | None":
+    if commit is None:
+        return None
+    from isocenter.cli.asking import Asking  # it brings the database along
+
+    return Asking(commit)
+
+
+def _committed(tally: Tally) -> int:
+    """How much of what was sent the peer has committed to."""
+    return sum(len(asking.instances) - len(asking.uncommitted) for asking in tally.asked)
+
+
+def _uncommitted(tally: Tally) -> dict[str, str]:
+    """What was sent and is not committed, with what is known of it."""
+    return {sop_uid: why for asking in tally.asked for sop_uid, why in asking.uncommitted.items()}
 
 
 def _failures(tally: Tally) -> Iterator[str]:

@@ -131,9 +131,10 @@ def encode(data_set: DataSet, syntax: str) -> bytes:
     return deflate(encoded) if transfer_syntax(syntax).deflated else encoded
 
 
-def encode_element(tag: int, vr: str, value: "bytes | tuple[DataSet, ...]", syntax: str) -> bytes:
+def encode_element(tag: int, vr: str, value: "bytes | tuple[DataSet, ...]", syntax: str | Encoding) -> bytes:
     """One element of a data set in `syntax` (for a deflated one: before deflating), to be joined with others."""
-    return _element(tag, Element(vr, value), _format(encoding_of(syntax)), 0)
+    encoding = encoding_of(syntax) if isinstance(syntax, str) else syntax
+    return _element(tag, Element(vr, value), _format(encoding), 0)
 
 
 def encode_item(data_set: DataSet, syntax: str) -> bytes:

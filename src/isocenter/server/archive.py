@@ -1,6 +1,7 @@
 """The archive as one worker holds it: store, index, writer and ingest, opened after the fork."""
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from isocenter.archive.likeness import likeness
 from isocenter.database import Database
 from isocenter.errors import IsocenterError
 from isocenter.index import rebuild
+from isocenter.index.keys import wanted
 from isocenter.index.remote import RemoteWriter
 from isocenter.index.shared import SharedWriter
 from isocenter.index.writer import LocalWriter, Writer
@@ -43,6 +45,10 @@ class Archive:
         """Whether this process files without asking another."""
         return not isinstance(self.writer, SharedWriter) or self.writer.owner
 
+    def when_closing(self, do: Callable[[], None]) -> None:
+        """Have something done at the end of the worker, before all else is closed."""
+        self._stack.callback(do)
+
     def close(self) -> None:
         """Finish what was submitted and close everything, the writer first."""
         self._stack.close()
@@ -58,7 +64,8 @@ def open_archive(worker: Worker, *, pool_size: int, may_own: bool = False) -> Ar
         stack.callback(index.close)
         writer = _writer(index, worker, may_own=may_own)
         stack.callback(writer.close)
-        archive = Archive(store, index, writer, Ingest(store, writer), stack.pop_all())
+        ingest = Ingest(store, writer, wanted=wanted(settings.index.attributes), rejections=settings.rejection)
+        archive = Archive(store, index, writer, ingest, stack.pop_all())
     if worker.predecessors:
         threading.Thread(target=_inherit, args=(archive, worker), name="inherit", daemon=True).start()
     return archive

@@ -8,11 +8,13 @@ from typing import Any
 
 from isocenter import telemetry
 from isocenter.config import Settings
-from isocenter.errors import ConfigurationError, IsocenterError
+from isocenter.errors import ConfigurationError, IsocenterError, Refused
+from isocenter.rules import compiled
+from isocenter.security.checks import check_security
 from isocenter.server import startup
 from isocenter.server.banner import banner
 from isocenter.server.board import Board
-from isocenter.server.ports import Listeners, bind, write_ports
+from isocenter.server.ports import Listeners, ae_ports, bind, drop, with_own, with_tls, write_ports
 from isocenter.server.process import call, limit_arenas
 from isocenter.server.supervisor import Plan, Supervisor
 from isocenter.server.workers import ROLES, counts
@@ -31,6 +33,7 @@ def serve(settings: Settings, reload: Callable[[], Settings]) -> int:
     """
     telemetry.configure(settings.log_level)
     limit_arenas()
+    _check_rules(settings)
     startup.make_data_folder(settings)
     store = startup.open_store(settings)
     with store.exclusive():
@@ -38,6 +41,9 @@ def serve(settings: Settings, reload: Callable[[], Settings]) -> int:
         folder = startup.make_run_folder(settings)
         try:
             prepared = call(lambda: startup.prepare(settings, store))
+            held = startup.with_registry(settings, prepared)
+            call(lambda: check_security(settings))
+            listeners = with_tls(held, with_own(held, listeners))
             status = _supervise(settings, reload, listeners, folder, prepared)
             if status == 0:
                 _note_stop(settings, store)
@@ -63,6 +69,7 @@ def _supervise(
         counts=counts,
         reload=lambda: _reloaded(settings, reload()),
         on_ready=lambda: _announce(settings, listeners),
+        rebind=_rebound,
     )
     slots = 2 * sum(counts(settings).values()) + 8
     board = Board(slots, max(settings.limits.associations, 1000))
@@ -73,12 +80,33 @@ def _supervise(
     return Supervisor(settings, plan, listeners, board, folder).run()
 
 
-def _announce(settings: Settings, listeners: Listeners) -> None:
+def _rebound(settings: Settings, listeners: Listeners) -> Listeners:
+    """The sockets that the AEs want which are configured now, in the settings or in the database; told anew."""
+    held = startup.with_registry(settings, call(lambda: startup.registered(settings)))
+    call(lambda: check_security(settings))
+    now = with_own(held, listeners)
+    try:
+        now = with_tls(held, now)
+    except ConfigurationError:
+        drop(now, listeners)
+        raise
+    if now != listeners:
+        _write_ports(settings, now)
+        log.info("ports.changed", ae_ports=ae_ports(now))
+    return now
+
+
+def _write_ports(settings: Settings, listeners: Listeners) -> None:
     try:
         write_ports(settings.run_folder, settings, listeners)
     except OSError:
         log.error("ports.unwritten", exc_info=True)  # on a full disk it still serves what it holds
-    log.info("server.ready", dicom_port=listeners.dicom_port, http_port=listeners.http_port)
+
+
+def _announce(settings: Settings, listeners: Listeners) -> None:
+    _write_ports(settings, listeners)
+    tls = {"tls_ports": [each.port for each in listeners.tls]} if listeners.tls else {}
+    log.info("server.ready", dicom_port=listeners.dicom_port, http_port=listeners.http_port, **tls)
 
 
 def _note_stop(settings: Settings, store: FilesystemStore) -> None:
@@ -89,9 +117,19 @@ def _note_stop(settings: Settings, store: FilesystemStore) -> None:
         log.warning("stop.unnoted", reason=error.reason, comment=error.comment)
 
 
+def _check_rules(settings: Settings) -> None:
+    """Raises ConfigurationError. In a child, since a hook's module may do whatever it likes."""
+    if settings.rules or settings.hooks.receive or settings.hooks.send:
+        try:
+            call(lambda: compiled(settings) and None)
+        except Refused as error:
+            raise ConfigurationError(f"hooks: {error.comment}") from error
+
+
 def _reloaded(old: Settings, new: Settings) -> Settings:
     for name in _LASTING:
         if getattr(old, name) != getattr(new, name):
             raise ConfigurationError(f"{name}: changing it needs a restart")
+    _check_rules(new)
     telemetry.configure(new.log_level)
     return new

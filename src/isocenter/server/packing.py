@@ -13,6 +13,7 @@ from isocenter.index.tables import series
 from isocenter.jobs import Again, Running
 from isocenter.registry.watching import Watch
 from isocenter.server.archive import Archive
+from isocenter.server.assumed import assumed_by
 
 log = telemetry.logger("server.packing")
 
@@ -43,7 +44,7 @@ class Packer:
             archive.store,
             workers=1,
             cache=0,
-            character_set=lambda: watch.now().settings.aes[0].character_set,
+            character_set=assumed_by(watch),
         )
         self._root = f"{settings.http.public_root.rstrip('/') or 'http://localhost'}/dicom-web"
         self._clock = clock

@@ -4,6 +4,7 @@ All of it runs in a child of its own (`process.call`), so that the supervisor ne
 what only a migration needs.
 """
 
+import json
 import os
 import stat
 import tempfile
@@ -26,7 +27,9 @@ from isocenter.database import Database, facts
 from isocenter.dicom.part10 import Receipt
 from isocenter.errors import ConfigurationError, Refused
 from isocenter.index import rebuild
+from isocenter.index.keys import wanted
 from isocenter.index.writer import LocalWriter
+from isocenter.jobs import indexing
 from isocenter.registry import stored
 from isocenter.registry.roster import merged
 from isocenter.server import integrity, tokens
@@ -36,6 +39,7 @@ from isocenter.store.filesystem import FilesystemStore
 log = telemetry.logger("server.startup")
 
 _LAST_STOP = "last-stop"
+_SOCKETS = "sockets.json"
 _LONGEST_SOCKET = 90
 """A unix socket's path has room for 107 bytes; names in the run folder stay below the difference."""
 
@@ -70,7 +74,17 @@ def make_run_folder(settings: Settings) -> Path:
     _empty(folder)
     if len(os.fsencode(folder.absolute())) <= _LONGEST_SOCKET:
         return folder.absolute()
-    return Path(tempfile.mkdtemp(prefix="isocenter-"))
+    elsewhere = Path(tempfile.mkdtemp(prefix="isocenter-"))
+    (folder / _SOCKETS).write_text(json.dumps(str(elsewhere)))
+    return elsewhere
+
+
+def sockets_folder(settings: Settings) -> Path:
+    """Where the running server's sockets lie, as `make_run_folder` chose it."""
+    try:
+        return Path(json.loads((settings.run_folder / _SOCKETS).read_text()))
+    except (OSError, ValueError):
+        return settings.run_folder.absolute()
 
 
 def remove_run_folder(settings: Settings, folder: Path) -> None:
@@ -110,13 +124,27 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
     return {
         "token": None if settings.http.token else tokens.make(settings.data),
         "adopted": adopted,
-        "aes": msgspec.to_builtins(held.aes),
-        "peers": msgspec.to_builtins(held.peers),
+        **_plain(held),
     }
 
 
+def registered(settings: Settings) -> dict[str, Any]:
+    """The AEs and peers that hold now (`with_registry`). ConfigurationError where the database can't be read."""
+    from isocenter import database
+
+    with closing(database.open(settings.database_url, pool_size=1)) as index:
+        try:
+            return _plain(_merged(settings, index))
+        except DatabaseError as error:
+            raise ConfigurationError(f"database: it can't be read ({type(error).__name__})") from error
+
+
+def _plain(held: Settings) -> dict[str, Any]:
+    return {"aes": msgspec.to_builtins(held.aes), "peers": msgspec.to_builtins(held.peers)}
+
+
 def with_registry(settings: Settings, prepared: dict[str, Any]) -> Settings:
-    """The settings, with the AEs and peers among them that are stored, as `prepare` found them."""
+    """The settings, with the AEs and peers among them that are stored, as `prepare` or `registered` found them."""
     return replace(
         settings,
         aes=msgspec.convert(prepared["aes"], tuple[HostedAE, ...]),
@@ -167,6 +195,7 @@ def _rebuild(settings: Settings, store: FilesystemStore, index: Database) -> int
         return 0
     log.warning("index.lost")
     report = rebuild.rebuild(store, index, compare=likeness, assume=assumptions(settings, index))
+    indexing.note_indexed(index, settings.index.attributes)
     return report.verdicts.total()
 
 
@@ -192,15 +221,16 @@ def assumptions(settings: Settings, index: Database) -> rebuild.Assume:
     """
 
     configured = cache(lambda: _merged(settings, index))
+    indexed = wanted(settings.index.attributes)
 
     def assume(receipt: Receipt) -> rebuild.Assumed:
         titled = configured().peers_titled(receipt.sending_aet)
         ae = configured().ae(receipt.receiving_aet) or configured().aes[0]
         if not titled:
-            return rebuild.Assumed("", ae.character_set)
+            return rebuild.Assumed("", ae.character_set, indexed)
         here = [peer for peer in titled if receipt.address in (peer.host, *peer.addresses)]
         peer = (here or titled)[0]
-        return rebuild.Assumed(peer.issuer, peer.character_set or ae.character_set)
+        return rebuild.Assumed(peer.issuer, peer.character_set or ae.character_set, indexed)
 
     return assume
 

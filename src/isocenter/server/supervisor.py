@@ -20,9 +20,9 @@ from types import FrameType
 
 from isocenter import telemetry
 from isocenter.config import Settings
-from isocenter.errors import ConfigurationError
+from isocenter.errors import IsocenterError
 from isocenter.server.board import Board, Kind, State
-from isocenter.server.ports import Listeners
+from isocenter.server.ports import Listeners, drop
 from isocenter.server.process import fork
 
 log = telemetry.logger("server.supervisor")
@@ -70,6 +70,8 @@ class Plan:
     counts: Callable[[Settings], dict[Kind, int]]
     reload: Callable[[], Settings]
     on_ready: Callable[[], object] = lambda: None
+    rebind: Callable[[Settings, Listeners], Listeners] = lambda _, listeners: listeners
+    """The sockets that reloaded settings want; ConfigurationError where a port can't be had."""
 
 
 @dataclass
@@ -263,15 +265,19 @@ class Supervisor:
 
     def _reload(self) -> None:
         try:
-            self.settings = self.plan.reload()
-        except ConfigurationError as error:
+            settings = self.plan.reload()
+            listeners = self.plan.rebind(settings, self.listeners)
+        except IsocenterError as error:
             log.error("settings.refused", comment=error.comment)
             return
+        before, self.settings, self.listeners = self.listeners, settings, listeners
+        self.listeners.listen()
         log.info("settings.reloaded")
         self._retiring |= self._workers.keys()
         for kind, n in self.plan.counts(self.settings).items():
             for _ in range(n):
                 self._fork(kind)
+        drop(before, listeners)
 
     def _kill_all(self) -> None:
         for pid in self._workers:

@@ -12,10 +12,13 @@ from isocenter import telemetry
 from isocenter.archive.deletion import Deletions
 from isocenter.archive.packs import Packs
 from isocenter.config import HostedAE, Settings
+from isocenter.declarations.indexed_attributes import configured_keys
 from isocenter.registry.roster import Directory
 from isocenter.registry.watching import Watch
+from isocenter.rules import compiled
 from isocenter.server import health, metrics
 from isocenter.server.archive import Archive, open_archive
+from isocenter.server.assumed import assumed_by
 from isocenter.server.auth import App, Receive, Scope, Send, TokenAuth
 from isocenter.server.start_page import start_page, style
 from isocenter.server.supervisor import Worker
@@ -35,7 +38,7 @@ def run(worker: Worker) -> None:
     """Serve until SIGTERM; then let the requests end that are under way."""
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn puts its own in place and gives this one back
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines hold paths and the texts of errors
-    worker.listeners.dicom.close()
+    worker.listeners.close_dicom()
     metrics.publish(worker.folder, worker.slot, worker.name)
     archive = open_archive(worker, pool_size=_pool_size(worker.settings))
     watch = Watch(worker.settings, archive.database)
@@ -91,11 +94,25 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
         allow_delete=http.allow_delete,
         max_body=http.max_body,
         limit=http.limit,
+        folder=str(settings.data),
+        standard=settings.standard,
     )
-    packs = Packs(archive.database, archive.store, character_set=lambda: ae().character_set)
+    packs = Packs(archive.database, archive.store, character_set=assumed_by(directory))
     deletions = Deletions(archive.database, archive.store, archive.writer)
     lanes = Lanes(http.lanes.query, http.lanes.ingest, http.lanes.retrieve, http.lanes.waiting)
-    return WebContext(archive.database, archive.store, archive.ingest, packs, web_settings, lanes, deletions, ae)
+    more = configured_keys(settings.index.attributes)
+    return WebContext(
+        archive.database,
+        archive.store,
+        archive.ingest,
+        packs,
+        web_settings,
+        lanes,
+        deletions,
+        ae,
+        more,
+        rules=compiled(settings),
+    )
 
 
 def application(worker: Worker, archive: Archive, context: WebContext, directory: Directory) -> App:

@@ -3,11 +3,17 @@
 import threading
 import time
 
+from isocenter.archive import rejecting
+from isocenter.archive.deletion import Deletions
 from isocenter.config import Settings
 from isocenter.dimse import Acceptor
-from isocenter.jobs import Queue, Runner, removal
+from isocenter.exchange import commitment_upkeep
+from isocenter.exchange.peers import Peers
+from isocenter.exchange.turns import Turns
+from isocenter.jobs import Queue, Runner, indexing, removal
 from isocenter.registry.watching import Watch
-from isocenter.server import metrics, packing
+from isocenter.security import tls
+from isocenter.server import committing, metrics, packing, pushing
 from isocenter.server.archive import open_archive
 from isocenter.server.board import Kind, State
 from isocenter.server.policy import ArchivePolicy, Places, network_settings
@@ -17,7 +23,11 @@ from isocenter.server.sharing import Shares
 from isocenter.server.supervisor import Role, Worker
 
 _POOL_DICOM = 8
-_POOL_JOBS = 2
+_POOL_JOBS = 4
+_CALLS = 3
+"""Jobs that talk to peers at once, other than those that send."""
+_SENDINGS = 6
+"""Jobs that send at once."""
 _LOOK = 0.02
 
 
@@ -33,20 +43,22 @@ def dicom(worker: Worker) -> None:
     settings = worker.settings
     metrics.publish(worker.folder, worker.slot, worker.name)
     archive = open_archive(worker, pool_size=_POOL_DICOM, may_own=True)
-    policy = ArchivePolicy(settings, Watch(settings, archive.database))
+    policy = ArchivePolicy(settings, Watch(settings, archive.database), ports=worker.listeners.own_ports)
+    listeners, secure = worker.listeners.all_dicom, worker.listeners.secure
     acceptor = Acceptor(
         policy,
         service_map(archive, policy, settings),
         network_settings(settings),
         counter=Places(settings, worker.board, worker.slot, policy.directory),
         sharing=Shares(worker.board, worker.slot, lambda: archive.owns_index),
+        ssl_context=tls.server_context(settings.tls) if secure else None,
     )
-    listener = worker.listeners.dicom
-    threading.Thread(target=guarded(lambda: acceptor.serve(listener)), name="accept", daemon=True).start()
+    accept = guarded(lambda: acceptor.serve(*listeners, secure=secure))
+    threading.Thread(target=accept, name="accept", daemon=True).start()
     worker.ready()
     end.wait()
     acceptor.drain(settings.processes.drain)
-    listener.close()
+    worker.listeners.close_dicom()
     if settings.sqlite:
         _outlast(worker)
     archive.close()
@@ -80,14 +92,33 @@ def jobs(worker: Worker) -> None:
     handlers = {
         removal.KIND: removal.handler(archive.database, archive.store),
         packing.KIND: packer.handle,
+        indexing.KIND: indexing.handler(
+            archive.database,
+            archive.store,
+            worker.settings.index.attributes,
+            character_set=worker.settings.aes[0].character_set,
+            settle=worker.settings.processes.drain,
+        ),
     }
+    deletions = Deletions(archive.database, archive.store, archive.writer)
+    handlers[rejecting.KIND] = rejecting.handler(archive.database, deletions, worker.settings.rejection)
+    handlers[commitment_upkeep.KIND] = committing.upkeep(archive)
     runner = Runner(queue, handlers, threads=2)
+    # what waits for peers has threads of its own, so that a slow one holds up nothing but what is meant for it
+    directory = Watch(worker.settings, archive.database)
+    peers = Peers(worker.settings, directory, Turns(worker.settings.run_folder))
+    calls = Runner(queue, committing.handlers(archive, worker.settings, directory, peers), threads=_CALLS)
+    sendings = Runner(queue, pushing.handlers(archive, worker.settings, directory, peers), threads=_SENDINGS)
+    if worker.settings.sqlite:
+        committing.release_dead(queue)
     for kind in handlers:
         queue.enqueue(kind, unique_key=kind)
-    runner.start()
+    for each in (runner, calls, sendings):
+        each.start()
     worker.ready()
     end.wait()
-    runner.stop(worker.settings.processes.drain)
+    for each in (runner, calls, sendings):
+        each.stop(worker.settings.processes.drain)
     packer.close()
     archive.close()
 

@@ -111,7 +111,7 @@ def test_what_is_refused_is_set_aside(tmp_path: Path, sqlite_url: str, kind: str
 
 @pytest.mark.req("M-STORE-10")
 def test_one_code_for_whatever_is_wrong(tmp_path: Path, sqlite_url: str) -> None:
-    with running(tmp_path, sqlite_url, ae=HostedAE(preset="marie")) as archive:
+    with running(tmp_path, sqlite_url, ae=HostedAE(preset="pacs")) as archive:
         for kind in ("class of the data set", "instance", "no study", "noise"):
             assert archive.status(_wrong(kind)[0]) == 0xA700
 

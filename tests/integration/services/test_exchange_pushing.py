@@ -124,10 +124,10 @@ def test_a_job_is_one_association(tmp_path: Path, any_url: str) -> None:
 
 @pytest.mark.req("X-MOD-13", "X-MOD-15")
 @pytest.mark.parametrize("status", [0xC000, 0xA900, 0x0122])
-def test_a_failure_ends_the_job_where_the_ae_stops(tmp_path: Path, any_url: str, status: int) -> None:
+def test_a_failure_ends_the_job_where_the_ae_stops(tmp_path: Path, sqlite_url: str, status: int) -> None:
     """The association is aborted, nothing more is sent; restarted by the user, the job goes on where it stood."""
     dest = Peculiar(statuses={sop_uid(2): status})
-    with sending(tmp_path, any_url, dest, ae=STOPPING, retries=3) as work:
+    with sending(tmp_path, sqlite_url, dest, ae=STOPPING, retries=3) as work:
         number = work.push(*THREE)
         with logged("exchange.pushing") as records, logged("dimse.acceptor") as ends:
             work.once()
@@ -147,9 +147,9 @@ def test_a_failure_ends_the_job_where_the_ae_stops(tmp_path: Path, any_url: str,
 
 @pytest.mark.req("X-MOD-13")
 @pytest.mark.parametrize("status", [0xB000, 0xB006, 0xB007])
-def test_a_warning_is_no_failure(tmp_path: Path, any_url: str, status: int) -> None:
+def test_a_warning_is_no_failure(tmp_path: Path, sqlite_url: str, status: int) -> None:
     dest = Peculiar(statuses={sop_uid(2): status})
-    with sending(tmp_path, any_url, dest, ae=STOPPING) as work:
+    with sending(tmp_path, sqlite_url, dest, ae=STOPPING) as work:
         number = work.push(*THREE)
         work.once()
         assert work.stands(number) == ("done", "3/3")
@@ -174,10 +174,10 @@ def test_the_rest_is_sent_where_the_ae_goes_on(tmp_path: Path, any_url: str) -> 
 
 @pytest.mark.req("X-MOD-14")
 @pytest.mark.parametrize("stops", [True, False])
-def test_what_may_pass_is_tried_again(tmp_path: Path, any_url: str, stops: bool) -> None:
+def test_what_may_pass_is_tried_again(tmp_path: Path, sqlite_url: str, stops: bool) -> None:
     dest = Peculiar(statuses={sop_uid(2): 0xA700})
     ae = HostedAE(after_failure="stop" if stops else "continue")
-    with sending(tmp_path, any_url, dest, ae=ae, retries=2, retry_delay=60.0) as work:
+    with sending(tmp_path, sqlite_url, dest, ae=ae, retries=2, retry_delay=60.0) as work:
         number = work.push(*THREE)
         work.once()
         assert work.stands(number) == ("waiting", "1/3 tries=1" if stops else "3/3 tries=1 failed=1")
@@ -197,20 +197,20 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, any_url: str, stops: bool)
 
 
 @pytest.mark.req("X-MOD-14")
-def test_by_default_nothing_is_tried_again(tmp_path: Path, any_url: str) -> None:
+def test_by_default_nothing_is_tried_again(tmp_path: Path, sqlite_url: str) -> None:
     assert (Peer(title="ANY").retries, Peer(title="ANY").retry_delay) == (0, 60.0)
     dest = Peculiar(statuses={sop_uid(2): 0xA700})
-    with sending(tmp_path, any_url, dest, ae=STOPPING) as work:
+    with sending(tmp_path, sqlite_url, dest, ae=STOPPING) as work:
         number = work.push(*THREE)
         work.once()
         assert work.stands(number) == ("failed", "1/3")
 
 
 @pytest.mark.req("X-MOD-14", "M-SEND-06", "P-EXP-06")
-def test_a_peer_that_is_away(tmp_path: Path, any_url: str) -> None:
+def test_a_peer_that_is_away(tmp_path: Path, sqlite_url: str) -> None:
     """The tries are used up, then the job fails; the user's restart gives it all of them anew."""
     dest = Peculiar()
-    with sending(tmp_path, any_url, dest, retries=1, retry_delay=5.0, port=unused_port()) as work:
+    with sending(tmp_path, sqlite_url, dest, retries=1, retry_delay=5.0, port=unused_port()) as work:
         number = work.push(*THREE)
         for _ in range(2):
             work.once()
@@ -222,10 +222,10 @@ def test_a_peer_that_is_away(tmp_path: Path, any_url: str) -> None:
 
 
 @pytest.mark.req("P-EXP-06", "X-MOD-13")
-def test_a_peer_that_rejects_or_aborts(tmp_path: Path, any_url: str) -> None:
+def test_a_peer_that_rejects_or_aborts(tmp_path: Path, sqlite_url: str) -> None:
     """A permanent rejection is not tried again; what an abort left is."""
     refusing, dropping = Peculiar(title="REFUSES", refuse=True), Peculiar(title="DROPS", drop_after=1)
-    with sending(tmp_path, any_url, refusing, dropping, retries=1, retry_delay=5.0) as work:
+    with sending(tmp_path, sqlite_url, refusing, dropping, retries=1, retry_delay=5.0) as work:
         number = work.push(*THREE, peer="REFUSES")
         work.once()
         assert work.stands(number) == ("failed", "0/3")
@@ -242,11 +242,11 @@ def test_a_peer_that_rejects_or_aborts(tmp_path: Path, any_url: str) -> None:
 
 @pytest.mark.req("X-MOD-16")
 @pytest.mark.parametrize("stops", [True, False])
-def test_presentation_states_that_the_peer_does_not_take(tmp_path: Path, any_url: str, stops: bool) -> None:
+def test_presentation_states_that_the_peer_does_not_take(tmp_path: Path, sqlite_url: str, stops: bool) -> None:
     dest = Peculiar(classes=frozenset({made().sop_class}))
     state = made(4, sop_class=GSPS, pixels=b"")
     ae = HostedAE(after_failure="stop" if stops else "continue")
-    with sending(tmp_path, any_url, dest, objects=(*THREE, state), ae=ae) as work:
+    with sending(tmp_path, sqlite_url, dest, objects=(*THREE, state), ae=ae) as work:
         number = work.push(state, *THREE)
         work.once()
         assert work.stands(number) == ("done", "4/4 skipped=0")
@@ -254,10 +254,10 @@ def test_presentation_states_that_the_peer_does_not_take(tmp_path: Path, any_url
 
 
 @pytest.mark.req("X-MOD-16")
-def test_images_that_the_peer_does_not_take(tmp_path: Path, any_url: str) -> None:
+def test_images_that_the_peer_does_not_take(tmp_path: Path, sqlite_url: str) -> None:
     dest = Peculiar(classes=frozenset({GSPS}))
     state = made(4, sop_class=GSPS, pixels=b"")
-    with sending(tmp_path, any_url, dest, objects=(*THREE, state), ae=STOPPING) as work:
+    with sending(tmp_path, sqlite_url, dest, objects=(*THREE, state), ae=STOPPING) as work:
         number = work.push(state, *THREE)
         work.once()
         assert work.stands(number) == ("failed", "0/4")
@@ -266,11 +266,11 @@ def test_images_that_the_peer_does_not_take(tmp_path: Path, any_url: str) -> Non
 
 
 @pytest.mark.req("P-EXP-04")
-def test_cancelling_aborts_the_association(tmp_path: Path, any_url: str) -> None:
+def test_cancelling_aborts_the_association(tmp_path: Path, sqlite_url: str) -> None:
     """A job is cancelled while the peer still has to answer."""
     dest = Peculiar()
     dest.before_answer.clear()
-    with sending(tmp_path, any_url, dest) as work:
+    with sending(tmp_path, sqlite_url, dest) as work:
         number = work.push(*THREE)
         thread = threading.Thread(target=work.once)
         thread.start()
@@ -327,18 +327,18 @@ def test_what_a_killed_runner_left(tmp_path: Path, any_url: str) -> None:
         assert dest.uids == [sop_uid(3)]
 
 
-def test_what_is_gone_is_skipped(tmp_path: Path, any_url: str) -> None:
+def test_what_is_gone_is_skipped(tmp_path: Path, sqlite_url: str) -> None:
     dest = Peculiar()
-    with sending(tmp_path, any_url, dest) as work:
+    with sending(tmp_path, sqlite_url, dest) as work:
         number = work.push(THREE[0], made(9), THREE[1])
         work.once()
         assert work.stands(number) == ("done", "3/3 skipped=1")
         assert dest.uids == [sop_uid(1), sop_uid(2)]
 
 
-def test_many_instances_are_several_jobs(tmp_path: Path, any_url: str) -> None:
+def test_many_instances_are_several_jobs(tmp_path: Path, sqlite_url: str) -> None:
     dest = Peculiar()
-    with sending(tmp_path, any_url, dest) as work:
+    with sending(tmp_path, sqlite_url, dest) as work:
         work.push(*THREE, most=2)
         work.once()
         work.once()
@@ -346,9 +346,9 @@ def test_many_instances_are_several_jobs(tmp_path: Path, any_url: str) -> None:
         assert [state.progress for state in work.queue.states()] == ["1/1", "2/2"]
 
 
-def test_a_done_job_is_sent_again_by_a_restart(tmp_path: Path, any_url: str) -> None:
+def test_a_done_job_is_sent_again_by_a_restart(tmp_path: Path, sqlite_url: str) -> None:
     dest = Peculiar()
-    with sending(tmp_path, any_url, dest) as work:
+    with sending(tmp_path, sqlite_url, dest) as work:
         number = work.push(*THREE)
         for times in (1, 2):
             work.once()
@@ -365,8 +365,8 @@ def test_restarting_what_runs_or_is_unknown(tmp_path: Path, any_url: str) -> Non
         assert not restart(work.queue, number + 1)
 
 
-def test_a_peer_without_an_address(tmp_path: Path, any_url: str) -> None:
-    with sending(tmp_path, any_url, Peculiar()) as work:
+def test_a_peer_without_an_address(tmp_path: Path, sqlite_url: str) -> None:
+    with sending(tmp_path, sqlite_url, Peculiar()) as work:
         number = work.push(*THREE, peer="NOBODY")
         work.once()
         assert work.state(number).state == "failed"
@@ -374,10 +374,10 @@ def test_a_peer_without_an_address(tmp_path: Path, any_url: str) -> None:
 
 
 @pytest.mark.req("X-MOD-30")
-def test_commitment_is_asked_for_afterwards(tmp_path: Path, any_url: str) -> None:
+def test_commitment_is_asked_for_afterwards(tmp_path: Path, sqlite_url: str) -> None:
     dest = Peculiar()
     ae = HostedAE(commitment=Commitment(wait=0.0))
-    with sending(tmp_path, any_url, dest, ae=ae) as work:
+    with sending(tmp_path, sqlite_url, dest, ae=ae) as work:
         work.push(*THREE, commit=True)
         work.once()
         asked = Asked(work.archive.database)
@@ -388,31 +388,31 @@ def test_commitment_is_asked_for_afterwards(tmp_path: Path, any_url: str) -> Non
 
 
 @pytest.mark.req("M-DWSEND-04", "M-SEND-07")
-def test_jobs_send_as_c_move_does(tmp_path: Path, any_url: str) -> None:
+def test_jobs_send_as_c_move_does(tmp_path: Path, sqlite_url: str) -> None:
     """Objects leave under the changes that the AE lays over what leaves."""
     dest = Peculiar()
     later = made(2, StudyDescription="Other")
-    with sending(tmp_path, any_url, dest, objects=(made(1), later), ae=HostedAE(merge_on_send="full")) as work:
+    with sending(tmp_path, sqlite_url, dest, objects=(made(1), later), ae=HostedAE(merge_on_send="full")) as work:
         work.push(made(1), later)
         work.once()
         assert [b"Thorax" in each.data for each in dest.received] == [True, True]
         assert study_uid() == later.study
 
 
-def test_several_associations_pass_in_an_order_of_their_own(tmp_path: Path, any_url: str) -> None:
+def test_several_associations_pass_in_an_order_of_their_own(tmp_path: Path, sqlite_url: str) -> None:
     """More contexts than an association holds; a job that breaks between them forgets nothing."""
     classes = list(itertools.islice(_image_classes(), 70))
     objects = [made(n, sop_class=each, pixels=b"") for n, each in enumerate(classes, 1)]
     wanted = objects[::-1]
     dest = Peculiar(drop_after=60)
-    with sending(tmp_path, any_url, dest, objects=objects, retries=1, retry_delay=5.0) as work:
+    with sending(tmp_path, sqlite_url, dest, objects=objects, retries=1, retry_delay=5.0) as work:
         number = work.push(*wanted)
         work.once()
         assert work.state(number).state == "waiting"
         dest.recover()
         work.ahead += 6
         work.once()
-        assert work.stands(number) == ("done", "70/70")
+        assert work.stands(number) == ("done", "70/70 tries=1")
         assert set(dest.uids) == {each.sop_uid for each in objects}
 
 

@@ -28,7 +28,8 @@ def test_keys_by_keyword_tag_and_path() -> None:
     assert string_of(identifier, 0x00080020) == ""
     assert string_of(dataset.items_of(identifier, 0x00400275)[0], 0x00400009) == "7"
     assert 0x00200011 in identifier
-    assert 0x00080005 not in identifier
+    assert string_of(identifier, 0x00080005) == "ISO_IR 192"
+    assert 0x00080005 not in asked.identifier()
     decoded = dataset.decode(dataset.encode(identifier, EXPLICIT_LE), EXPLICIT_LE)
     assert shown(decoded, (0x00400275, 0x00400009)) == "7"
 

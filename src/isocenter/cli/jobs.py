@@ -1,0 +1,95 @@
+"""`isocenter jobs`: the durable queue, looked at and steered.
+
+It works on the index's database, so with a running server and with a stopped one.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from isocenter.cli.configuring import settings_of
+from isocenter.cli.ending import Exit, say
+from isocenter.cli.registering import opened
+from isocenter.errors import ConfigurationError
+from isocenter.exchange import pushing
+from isocenter.jobs.queue import Queue, State
+
+STATES = ("waiting", "running", "done", "failed", "cancelled")
+
+
+def list_all(state: str, kind: str, limit: int, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+    """`jobs list`: the newest first."""
+    if state not in ("", *STATES):
+        raise ConfigurationError(f"--state: {state!r} is none of {', '.join(STATES)}")
+    with opened(settings_of(file, data)) as index:
+        tell(Queue(index).states(state=state, kind=kind, limit=limit), as_json=as_json)
+    return Exit.OK
+
+
+def show(number: int, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+    """`jobs show`."""
+    with opened(settings_of(file, data)) as index:
+        queue = Queue(index)
+        state, payload = _state(queue, number), queue.payload(number)
+    if as_json:
+        typer.echo(json.dumps({**state._asdict(), "payload": payload}))
+        return Exit.OK
+    typer.echo(line(state))
+    for key, value in payload.items():
+        if key != "studies":
+            typer.echo(f"  {key} = {json.dumps(value)}")
+    for study, uids in payload.get("studies", ()):
+        typer.echo(f"  study {study}: {len(uids)} instances")
+    return Exit.OK
+
+
+def cancel(number: int, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+    """`jobs cancel`."""
+    with opened(settings_of(file, data)) as index:
+        queue = Queue(index)
+        _state(queue, number)
+        done = queue.cancel(number)
+        tell([_state(queue, number)], as_json=as_json)
+    if not done:
+        say("it had ended already")
+    return Exit.OK if done else Exit.SOME_FAILED
+
+
+def restart(number: int, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+    """`jobs restart`."""
+    with opened(settings_of(file, data)) as index:
+        queue = Queue(index)
+        sends = _state(queue, number).kind == pushing.KIND
+        done = pushing.restart(queue, number) if sends else queue.restart(number)
+        tell([_state(queue, number)], as_json=as_json)
+    if not done:
+        say("it runs, or another one for the same work waits")
+    return Exit.OK if done else Exit.SOME_FAILED
+
+
+def tell(states: Iterable[State], *, as_json: bool) -> None:
+    """A line each, or a JSON list."""
+    if as_json:
+        typer.echo(json.dumps([state._asdict() for state in states]))
+        return
+    for state in states:
+        typer.echo(line(state))
+
+
+def line(state: State) -> str:
+    """One job; times are UTC."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(state.created_at / 1e6))
+    words: list[Any] = [state.id, at, state.kind, state.state, state.progress]
+    said = "  ".join(str(word) for word in words if word != "")
+    return f"{said}: {state.error}" if state.error else said
+
+
+def _state(queue: Queue, number: int) -> State:
+    state = queue.state(number)
+    if state is None:
+        raise ConfigurationError(f"there is no job {number}")
+    return state
