@@ -5,6 +5,7 @@ It works on the index's database, so with a running server and with a stopped on
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from isocenter.cli.ending import Exit, say
 from isocenter.cli.registering import opened
 from isocenter.errors import ConfigurationError
 from isocenter.exchange import pushing
+from isocenter.exchange.pushing import Push, Standing
 from isocenter.jobs.queue import Queue, State
 
 STATES = ("waiting", "running", "done", "failed", "cancelled")
@@ -42,8 +44,8 @@ def show(number: int, file: Path | None, data: Path | None, *, as_json: bool) ->
     for key, value in payload.items():
         if key != "studies":
             typer.echo(f"  {key} = {json.dumps(value)}")
-    for study, uids in payload.get("studies", ()):
-        typer.echo(f"  study {study}: {len(uids)} instances")
+    if state.kind == pushing.KIND:
+        _tell_sending(Push.of(payload), state)
     return Exit.OK
 
 
@@ -86,6 +88,16 @@ def line(state: State) -> str:
     words: list[Any] = [state.id, at, state.kind, state.state, state.progress]
     said = "  ".join(str(word) for word in words if word != "")
     return f"{said}: {state.error}" if state.error else said
+
+
+def _tell_sending(wanted: Push, state: State) -> None:
+    """Which instances, by study, and each that was not sent."""
+    for study, n in Counter(entry.study_uid for entry in wanted.entries).items():
+        typer.echo(f"  study {study}: {n} instances")
+    standing = Standing.of(state.progress, len(wanted.entries))
+    for word, places in (("failed", standing.failed), ("skipped", standing.skipped)):
+        for place in places:
+            typer.echo(f"  {word} {wanted.entries[place].sop_uid}")
 
 
 def _state(queue: Queue, number: int) -> State:

@@ -198,9 +198,10 @@ DELIVER: Final = Activity(
     "Send Instances",
     "move",
     True,
-    "Carry out a move request",
+    "Carry out a move request or a job of isocenter push",
     "Receive instances",
-    "The instances that a move request names are sent to the move destination.",
+    "The instances that a move request names are sent to the move destination, those that an operator has sent on to a "
+    "peer: a job for each peer, tried again as its settings say.",
     _asking(
         _DESTINATION,
         (LOCAL, _DESTINATION, "C-STORE-RQ, one for each instance"),

@@ -63,7 +63,7 @@ _READ: Final = (*_ANY, Reason.CANNOT_UNDERSTAND, Reason.IDENTIFIER_MISMATCH, Rea
 _SENT: Final = (Reason.CANNOT_COUNT_MATCHES, Reason.CANNOT_PERFORM_SUBOPERATIONS, Reason.DESTINATION_UNKNOWN)
 CAUSES: Final[Mapping[Service, tuple[Cause, ...]]] = MappingProxyType(
     {
-        Service.ECHO: (),
+        Service.ECHO: (Reason.BAD_REQUEST,),
         Service.STORE: (
             *_ANY,
             Reason.OUT_OF_STORAGE,
@@ -106,7 +106,7 @@ _MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
 )
 _SUCCESS: Final[Mapping[Service, str]] = MappingProxyType(
     {
-        Service.ECHO: "always, once the association is established",
+        Service.ECHO: "always, once the association is established, to a request without a data set",
         Service.STORE: "the instance, its name and its entry in the index are durable",
         Service.FIND: "all matches were sent; this response has no identifier",
         Service.MOVE: "all sub-operations succeeded, or nothing matched",

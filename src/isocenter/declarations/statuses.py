@@ -62,6 +62,10 @@ _GENERAL: Final[dict[Cause, int]] = {
     Reason.NOT_AUTHORIZED: 0x0124,
     Reason.CANCELLED: CANCELLED,
 }
+_ECHO: Final[dict[Cause, int]] = {
+    **_GENERAL,
+    Reason.BAD_REQUEST: 0xC000,  # X-MOD-38
+}
 _STORE: Final[dict[Cause, int]] = {
     **_GENERAL,
     Reason.SOP_CLASS_MISMATCH: 0xA900,
@@ -126,7 +130,7 @@ _MARIE_RETRIEVE: Final[dict[Cause, int]] = {
 }
 
 _ARCHIVE: Final[Mapping[Service, Mapping[Cause, int]]] = {
-    Service.ECHO: _GENERAL,
+    Service.ECHO: _ECHO,
     Service.STORE: _STORE,
     Service.FIND: _FIND,
     Service.MOVE: _RETRIEVE,
@@ -138,7 +142,7 @@ _LIMITED: Final[Mapping[Service, Mapping[Cause, int]]] = {
     Service.FIND: {**_FIND, Reason.TOO_MANY_MATCHES: 0xA700},
 }
 _MARIE: Final[Mapping[Service, Mapping[Cause, int]]] = {
-    Service.ECHO: _GENERAL,
+    Service.ECHO: _ECHO,
     Service.STORE: _MARIE_STORE,
     Service.FIND: _MARIE_FIND,
     Service.MOVE: _MARIE_RETRIEVE,

@@ -12,7 +12,7 @@ A7xx or no association, is tried again as the peer's `retries` and `retry_delay`
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Self
 
@@ -184,7 +184,7 @@ class Pusher:
         ends = Ends(ae.title, peer.title, peer.host, peer.title)
         opened = self._departures.opener(self._opened, ae, ends, peer)
         found = dict(_located(self._database, wanted.entries))
-        attempt.skip(place for place in standing.pending if place not in found)
+        attempt.skip([place for place in standing.pending if place not in found], "not in the archive any more")
         pending = [(place, found[place]) for place in standing.pending if place in found]
         try:
             for group in proposals({(item.sop_class, item.syntax) for _, item in pending}, preferred=wish_of(peer)):
@@ -241,8 +241,10 @@ class _Attempt:
         self._comment = ""
         self._told = 0.0
 
-    def skip(self, places: Iterable[int]) -> None:
+    def skip(self, places: Collection[int], why: str) -> None:
         """These are not sent, and that is no failure."""
+        if places:
+            log.warning("push.skipped", job=self.running.job.id, instances=len(places), why=why)
         for place in places:
             self._pass(self.standing.passed(place, skipped=True), place)
 
@@ -298,9 +300,7 @@ class _Attempt:
 
         refused = {(place, item) for place, item in pending if not fits(item)}
         spare = {place for place, item in refused if item.sop_class.startswith(_PRESENTATION_STATES)}
-        if spare:
-            log.warning("push.skipped", job=self.running.job.id, instances=len(spare))
-            self.skip(spare)
+        self.skip(spare, "presentation states that the peer has no context for")
         if self._stops and len(refused) > len(spare):
             classes = {item.sop_class for place, item in refused if place not in spare}
             self.why = f"no context accepted for {', '.join(sorted(classes))}"
@@ -308,6 +308,8 @@ class _Attempt:
         return [(place, item) for place, item in pending if place not in spare]
 
     def _note(self, place: int, sent: Sent) -> None:
+        if sent.warned:
+            log.warning("push.warned", job=self.running.job.id, status=f"{sent.status:04X}")
         if sent.failed:
             self._statuses[sent.status] += 1
             self._comment = self._comment or sent.comment

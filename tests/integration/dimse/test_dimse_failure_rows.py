@@ -380,7 +380,7 @@ def scenarios(row: dict[str, str]) -> list[Callable[[], None]]:
     return [*found, no_request, nobody] if "/" in row["role"] else found
 
 
-@pytest.mark.req(*(f"P-CF-{number:02}" for number in range(1, 24)))
+@pytest.mark.req(*(f"P-CF-{number:02}" for number in range(1, 24)), "P-STO-05")
 @pytest.mark.parametrize("row", FAILURES, ids=name_of)
 def test_a_communication_failure_of_the_table(row: dict[str, str]) -> None:
     """Worklist, procedure step and availability services come later; an association of theirs fails like any other."""

@@ -130,7 +130,7 @@ def test_echo_opens_asks_and_releases(peer: Callable[..., Peer]) -> None:
     assert [commands.number(c, commands.COMMAND_FIELD) for c in one.asked] == [commands.C_ECHO_RQ]
 
 
-@pytest.mark.req("P-ECHO-T35-02", "P-ECHO-T57-02", "C-GEN-08")
+@pytest.mark.req("P-ECHO-04", "P-ECHO-T35-02", "P-ECHO-T57-02", "C-GEN-08")
 @pytest.mark.parametrize("status", [0xA900, 0xC000, 0x0110])
 def test_any_other_status_fails_the_verification(peer: Callable[..., Peer], status: int) -> None:
     assert run(peer(status), "echo") == 1

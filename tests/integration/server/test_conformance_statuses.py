@@ -156,7 +156,9 @@ def _echoes(installation: Installation) -> dict[str, set[int]]:
     found = {}
     for ae in (WIDE, NARROW, STRICT):
         with installation.connect(ae, ProposedContext(uids.VERIFICATION, (NATIVE,))) as association:
-            found[ae] = {association.echo()}
+            context = association.context_for(uids.VERIFICATION)
+            improper = association.invoke(context.id, commands.echo_rq(), encode(keys("STUDY"), NATIVE))
+            found[ae] = {association.echo(), improper.status}
     return found
 
 

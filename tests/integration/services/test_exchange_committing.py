@@ -23,7 +23,9 @@ from isocenter.dimse import Context
 from isocenter.exchange.commitment_upkeep import handler
 from isocenter.exchange.committing import MOST, again, request
 from isocenter.jobs.runner import Running as RunningJob
+from log_records import fields, logged
 from material import REQUIREMENTS
+from servers import until
 
 TWO = (made(1), made(2))
 QUICK = HostedAE(commitment=Commitment(wait=0.0))
@@ -238,6 +240,16 @@ def test_a_peer_that_never_reports(tmp_path: Path, sqlite_url: str) -> None:
         assert state(work, number) == "expired"
         assert counted("expired") == before + 1
         assert work.asked.committed_by([sop_uid(1)]) == {}
+
+
+@pytest.mark.req("P-EXP-03", "X-MOD-31")
+def test_the_association_is_released_when_no_report_came_in_time(tmp_path: Path, sqlite_url: str) -> None:
+    archiver = Archiver()
+    ae = HostedAE(commitment=Commitment(wait=0.1))
+    with asking(tmp_path, sqlite_url, archiver, ae=ae) as (_, work), logged("dimse.acceptor") as records:
+        number = ask(work)
+        until(lambda: [each["how"] for each in fields(records, "association.ended")] == ["released"])
+        assert state(work, number) == "requested"
 
 
 @pytest.mark.req("X-MOD-34")

@@ -258,6 +258,19 @@ def test_unknown_and_unreachable_destinations(tmp_path: Path, sqlite_url: str) -
         assert failed_uids(only) == [sop_uid(1), sop_uid(2)]
 
 
+def test_the_log_names_the_destination_of_a_move_that_failed(
+    tmp_path: Path, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    destination = Destination()
+    with moving(tmp_path, sqlite_url, destination) as archive, caplog.at_level("INFO", "isocenter.services.retrieve"):
+        archive.send(made(1))
+        archive.move("NOBODY", STUDY)
+        archive.move("DEST", STUDY)
+    moves = [each for each in caplog.records if each.message == "move.done"]
+    told = [(each.levelname, each.fields["destination"], each.fields["status"]) for each in moves]  # type: ignore[attr-defined]
+    assert told == [("WARNING", "NOBODY", "A801"), ("INFO", "DEST", "0000")]
+
+
 @pytest.mark.req("I-ASSOC-02")
 def test_an_unknown_destination_may_be_at_the_requestors_address(tmp_path: Path, sqlite_url: str) -> None:
     destination = Destination(title="UNKNOWN")
