@@ -105,7 +105,7 @@ def accepted(site: Site) -> list[dict[str, Any]]:
 
 
 @needs("echoscu", "storescu", "findscu")
-@pytest.mark.req("P-SEC-01", "P-SEC-03", "M-SEC-01", "P-ECHO-01")
+@pytest.mark.req("P-SEC-12", "P-SEC-01", "P-SEC-03", "M-SEC-01", "P-ECHO-01")
 def test_dcmtk_echoes_stores_and_finds(site: Site) -> None:
     site.scu("echoscu")
     assert accepted(site)[-1]["tls"].startswith("TLSv1.")
@@ -121,6 +121,7 @@ def test_dcmtk_under_each_of_its_profiles(site: Site, profile: str) -> None:
     assert site.scu("echoscu", profile, "") == 0
 
 
+@pytest.mark.req("P-SEC-09")
 @needs("echoscu")
 def test_dcmtk_is_refused_without_what_it_needs(site: Site, tmp_path: Path) -> None:
     where = (HOST, site.tls_port)

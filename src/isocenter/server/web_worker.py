@@ -3,6 +3,8 @@
 import logging
 import signal
 import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
@@ -25,8 +27,12 @@ from isocenter.server.supervisor import Worker
 from isocenter.server.tokens import Gate
 from isocenter.server.workers import counts
 from isocenter.web.context import WebContext, WebSettings
+from isocenter.web.cors import CrossOrigin
 from isocenter.web.dicomweb import create_app
 from isocenter.web.lanes import Lanes
+
+if TYPE_CHECKING:
+    from isocenter.conformance.model import Statement
 
 log = telemetry.logger("server.web")
 
@@ -92,9 +98,12 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
     web_settings = WebSettings(
         public_root=http.public_root,
         allow_delete=http.allow_delete,
+        allow_reject=http.allow_reject,
+        search=http.search,
         max_body=http.max_body,
         limit=http.limit,
         folder=str(settings.data),
+        floor=settings.free_space_floor,
         standard=settings.standard,
     )
     packs = Packs(archive.database, archive.store, character_set=assumed_by(directory))
@@ -112,7 +121,14 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
         ae,
         more,
         rules=compiled(settings),
+        statement=lambda: _statement(directory.now().settings),
     )
+
+
+def _statement(settings: Settings) -> "Statement":
+    from isocenter.conformance.building import statement  # seldom asked for
+
+    return statement(settings, date=f"{datetime.now(UTC):%Y-%m-%d}")
 
 
 def application(worker: Worker, archive: Archive, context: WebContext, directory: Directory) -> App:
@@ -129,7 +145,8 @@ def application(worker: Worker, archive: Archive, context: WebContext, directory
         ]
     )
     door = _Door(create_app(context), pages)
-    return door if settings.http_open else TokenAuth(door, Gate(settings.data, settings.http.token))
+    guarded: App = door if settings.http_open else TokenAuth(door, Gate(settings.data, settings.http.token))
+    return CrossOrigin(guarded, settings.http.origins) if settings.http.origins else guarded
 
 
 class _Door:

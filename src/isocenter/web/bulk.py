@@ -1,6 +1,5 @@
 """WADO-RS bulk data (PS3.18 10.4.1.1.5): what a BulkDataURI of our metadata names, by its path of tags and items."""
 
-import re
 import secrets
 from collections.abc import Iterator
 
@@ -11,12 +10,12 @@ from isocenter.dicom.swapping import swapped_words
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.web import media
 from isocenter.web.call import Call
+from isocenter.web.conditions import tag_of, unchanged, whole_or_range
 from isocenter.web.framing import frames_reply
-from isocenter.web.problem import Problem, not_acceptable
+from isocenter.web.problem import not_acceptable
 from isocenter.web.reply import SLICE, Pieces, Reply
 from isocenter.web.retrieving import framed
 
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
 _PIXELS = {f"{tag:08X}" for tag in PIXEL_TAGS}
 
 
@@ -32,6 +31,9 @@ def _bulkdata(call: Call) -> Reply:
     if path in _PIXELS and facts.encapsulated:
         return frames_reply(call, one, table, None)
     multipart = _in_a_part(call)
+    tag = tag_of(one.digest, one.id, one.overlay, path)
+    if unchanged(call, tag):
+        return Reply(304, {"ETag": tag, "Vary": "Accept"})
     opened = reader(call.context.store, one)
     try:
         if facts.deflated:
@@ -39,7 +41,7 @@ def _bulkdata(call: Call) -> Reply:
             pieces, length = iter([bytes(value)]), len(value)
         else:
             pieces, length = _value(one, opened, path)
-        return _reply(call, pieces, length, opened, multipart=multipart)
+        return _reply(call, pieces, length, opened, tag, multipart=multipart)
     except BaseException:
         opened.close()
         raise
@@ -66,7 +68,7 @@ def _in_a_part(call: Call) -> bool:
     raise not_acceptable(f"bulk data comes as {media.OCTETS}, alone or in {media.MULTIPART}")
 
 
-def _reply(call: Call, pieces: Iterator[bytes], length: int, opened: Reader, *, multipart: bool) -> Reply:
+def _reply(call: Call, pieces: Iterator[bytes], length: int, opened: Reader, tag: str, *, multipart: bool) -> Reply:
     lane = call.context.lanes.retrieve
     if multipart:
         boundary = secrets.token_hex(16)
@@ -74,40 +76,12 @@ def _reply(call: Call, pieces: Iterator[bytes], length: int, opened: Reader, *, 
         end = f"\r\n--{boundary}--\r\n".encode()
         kind = f'{media.MULTIPART}; type="{media.OCTETS}"; boundary={boundary}'
         source = Pieces(_enclosed(lead, pieces, end), len(lead) + length + len(end), opened.close)
-        return Reply(200, {"Content-Type": kind, "Vary": "Accept"}, source=source, lane=lane)
-    headers = {"Content-Type": media.OCTETS, "Vary": "Accept", "Accept-Ranges": "bytes"}
-    wanted = _range(call.headers.get("range", ""), length)
-    if wanted is None:
-        return Reply(200, headers, source=Pieces(pieces, length, opened.close), lane=lane)
-    start, stop = wanted
-    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{length}"
-    return Reply(206, headers, source=Pieces(_cut(pieces, start, stop), stop - start, opened.close), lane=lane)
-
-
-def _range(header: str, length: int) -> tuple[int, int] | None:
-    """(start, stop) of a Range header with one range (RFC 9110 14.2); others are passed over. Raises Problem 416."""
-    found = _RANGE.match(header.replace(" ", ""))
-    if found is None or not any(found.groups()):
-        return None
-    first, last = found.groups()
-    start = int(first) if first else max(length - int(last), 0)
-    stop = min(int(last) + 1, length) if first and last else length
-    if start >= length:
-        raise Problem(416, "the range lies behind the value", {"Content-Range": f"bytes */{length}"})
-    return None if stop <= start else (start, stop)
+        return Reply(200, {"Content-Type": kind, "Vary": "Accept", "ETag": f"W/{tag}"}, source=source, lane=lane)
+    headers = {"Content-Type": media.OCTETS, "Vary": "Accept", "ETag": tag}
+    return whole_or_range(call, headers, pieces, length, opened.close)
 
 
 def _enclosed(lead: bytes, pieces: Iterator[bytes], end: bytes) -> Iterator[bytes]:
     yield lead
     yield from pieces
     yield end
-
-
-def _cut(pieces: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
-    at = 0
-    for piece in pieces:
-        if at + len(piece) > start:
-            yield piece[max(start - at, 0) : stop - at]
-        at += len(piece)
-        if at >= stop:
-            return

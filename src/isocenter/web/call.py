@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
-from isocenter.archive.retrieve import Access
+from isocenter.archive.rejection import view_of
+from isocenter.archive.retrieve import Access, View
 from isocenter.web import media
 from isocenter.web.context import WebContext
 from isocenter.web.problem import bad_request
@@ -56,17 +57,35 @@ class Call:
         """The access groups the asker may see."""
         return self.context.access(self.scope)
 
+    @cached_property
+    def view(self) -> View:
+        """What is seen of rejected objects. Ask for it in a thread."""
+        return view_of(self.context.ae())
+
     @property
     def address(self) -> str:
         """The peer's IP address."""
         client = self.scope.get("client")
         return str(client[0]) if client else ""
 
-    def takes_gzip(self) -> bool:
-        """Whether the answer may be sent with Content-Encoding gzip (RFC 9110 12.5.3)."""
+    @cached_property
+    def codings(self) -> dict[str, float]:
+        """Weights of the content codings that the client names (RFC 9110 12.5.3)."""
+        found: dict[str, float] = {}
         for header in self.headers.getlist("accept-encoding"):
             for item in header.lower().split(","):
                 coding, _, weight = item.partition(";")
-                if coding.strip() in ("gzip", "x-gzip", "*"):
-                    return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-        return False
+                found.setdefault(coding.strip().removeprefix("x-"), _weight(weight))
+        return found
+
+    def takes_gzip(self) -> bool:
+        """Whether the answer may be sent with Content-Encoding gzip."""
+        return self.codings.get("gzip", self.codings.get("*", 0.0)) > 0
+
+
+def _weight(parameter: str) -> float:
+    name, _, value = parameter.replace(" ", "").partition("=")
+    try:
+        return float(value) if name == "q" else 1.0
+    except ValueError:
+        return 1.0

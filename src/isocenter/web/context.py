@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from starlette.types import Scope
 
@@ -10,12 +10,15 @@ from isocenter.archive.ingest import Ingest
 from isocenter.archive.retrieve import Access
 from isocenter.config import HostedAE
 from isocenter.database import Database
+from isocenter.declarations.query_keys import Key
+from isocenter.rules import Ruleset
 from isocenter.store.api import Store
 from isocenter.web.lanes import Lanes
 
 if TYPE_CHECKING:
     from isocenter.archive.deletion import Deletions
     from isocenter.archive.packs import Packs
+    from isocenter.conformance.model import Statement
 
 
 def everything(scope: Scope) -> Access:
@@ -30,6 +33,10 @@ class WebSettings:
     public_root: str = ""
     """How clients see this server; empty: as their request says."""
     allow_delete: bool = False
+    allow_reject: bool = False
+    """Rejection over HTTP is answered."""
+    search: Literal["open", "patient", "filtered"] = "open"
+    """What a search must name: nothing, a Patient ID (I-QIDO-10), or any matching key; one that doesn't is 413."""
     max_body: int = 0
     """Largest request body in bytes; 0: no limit of ours."""
     max_inflated: int = 8 << 30
@@ -38,6 +45,12 @@ class WebSettings:
     """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
     empty_status: int = 200
     """Of a search without a match: 200 with an empty list (I-QIDO-12), or 204."""
+    folder: str = ""
+    """Where parts of a request wait until all are there; '' for the system's own."""
+    floor: int = 0
+    """Bytes that must stay free there."""
+    standard: str = ""
+    """The folder of the standard's tables (`config.settings.Settings.standard`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +67,11 @@ class WebContext:
     ae: Callable[[], HostedAE] = HostedAE
     """The AE behind DICOMweb as it is now: objects received over HTTP are filed under its title. It may look into the
     database, so that it is asked in a thread."""
+    more_keys: tuple[Key, ...] = ()
+    """Query keys of this installation beside those of every archive."""
+    rules: Ruleset | None = None
+    """What changes objects as they come in."""
+    statement: "Callable[[], Statement] | None" = None
+    """Makes the conformance statement of the installation as it is now."""
     access: Callable[[Scope], Access] = everything
     """Which access groups the asker of a request may see."""

@@ -10,7 +10,18 @@ from starlette.types import Message, Receive, Scope, Send
 
 from isocenter import telemetry
 from isocenter.errors import IsocenterError, Reason, Retriable
-from isocenter.web import bulk, deleting, framing, metadata, retrieving, searching, storing
+from isocenter.web import (
+    bulk,
+    capabilities,
+    deleting,
+    framing,
+    metadata,
+    rejecting,
+    retrieving,
+    searching,
+    stating,
+    storing,
+)
 from isocenter.web.call import Call
 from isocenter.web.context import WebContext
 from isocenter.web.problem import Problem, problem_of
@@ -41,7 +52,12 @@ _RESOURCES: tuple[tuple[str, dict[str, Handler]], ...] = (
     ("/series", {"GET": searching.series}),
     ("/instances", {"GET": searching.instances}),
     ("/patients", {"GET": searching.patients}),
+    (_STUDY + "/reject/{code}", {"POST": rejecting.reject}),
+    (_SERIES + "/reject/{code}", {"POST": rejecting.reject}),
+    (_INSTANCE + "/reject/{code}", {"POST": rejecting.reject}),
+    ("/conformance", {"GET": stating.statement}),
 )
+_TABLE = [("/", ["GET"]), *((path, list(handlers)) for path, handlers in _RESOURCES)]
 
 
 def _pattern(path: str) -> re.Pattern[str]:
@@ -89,6 +105,8 @@ class DicomWeb:
 
     async def _answer(self, scope: Scope, receive: Receive, method: str) -> Reply:
         path = _path(scope)
+        if path in ("", "/") and method in ("GET", "OPTIONS"):
+            return capabilities.reply(Call(scope, receive, self.context, {}), _TABLE)
         for pattern, handlers in _ROUTES:
             found = pattern.match(path)
             if found is None:
@@ -118,7 +136,7 @@ def _problem(fault: Exception, method: str) -> Problem:
 def _path(scope: Scope) -> str:
     path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
     for prefix in _PREFIXES:
-        if path.startswith(prefix + "/"):
+        if path == prefix or path.startswith(prefix + "/"):
             return path.removeprefix(prefix)
     return path
 

@@ -1,5 +1,7 @@
 """Media types of frames (PS3.18 8.7.3.3 to 8.7.3.5), and which one a client gets."""
 
+from collections.abc import Sequence
+
 from isocenter.dicom.uids import EXPLICIT_LE, RLE_LOSSLESS, transfer_syntax
 from isocenter.web import media
 from isocenter.web.media import MediaType
@@ -35,6 +37,28 @@ def type_of(syntax: str) -> str:
     if not facts.encapsulated:
         return media.OCTETS
     return _TYPES.get(syntax, "video/mp4" if facts.video else media.OCTETS)
+
+
+_DEFAULTS = {
+    media.OCTETS: EXPLICIT_LE,
+    "image/jpeg": _JPEG + "70",
+    "image/dicom-rle": RLE_LOSSLESS,
+    "image/jls": _JPEG + "80",
+    "image/jp2": _JPEG + "90",
+    "image/jpx": _JPEG + "92",
+    "image/jphc": _JPEG + "201",
+    "image/jxl": _JPEG + "110",
+    "video/mpeg": _JPEG + "100",
+    "video/mp4": _JPEG + "102",
+}
+"""The transfer syntax of a media type that names none (PS3.18 table 8.7.3-5 and its neighbours)."""
+
+
+def syntax_of(name: str, told: Sequence[str] = ()) -> str:
+    """The transfer syntax of frames in a media type: one of `told` that fits it, else the default; '' for no type of
+    frames."""
+    kind = _ALIASES.get(name, name)
+    return next((uid for uid in told if type_of(uid) == kind), _DEFAULTS.get(kind, ""))
 
 
 def choose(accepted: list[MediaType], syntax: str, count: int) -> tuple[bool, str] | None:

@@ -9,6 +9,7 @@ from isocenter.archive.retrieve_frames import Frames, frames_of
 from isocenter.dicom.uids import name_of
 from isocenter.web import frame_media, media
 from isocenter.web.call import Call
+from isocenter.web.conditions import tag_of, unchanged, whole_or_range
 from isocenter.web.problem import Problem, bad_request, not_acceptable
 from isocenter.web.reply import SLICE, Pieces, Reply
 from isocenter.web.retrieving import framed
@@ -36,7 +37,15 @@ def frames_reply(call: Call, one: Located, table: bytes | None, numbers: Sequenc
     opened = reader(call.context.store, one)
     try:
         body = _body(call, frames_of(one, table, opened), numbers)
-        headers = {"Content-Type": body.content_type, "Vary": "Accept"}
+        tag = tag_of(one.digest, one.id, one.overlay, body.kind, body.numbers, weak=bool(body.boundary))
+        headers = {"Content-Type": body.content_type, "Vary": "Accept", "ETag": tag}
+        if unchanged(call, tag):
+            opened.close()
+            return Reply(304, headers)
+        if not body.boundary:
+            headers["Accept-Ranges"] = "bytes"
+        if not body.boundary and (body.length > SLICE or "range" in call.headers):
+            return whole_or_range(call, headers, body.pieces(), body.length, opened.close)
         if body.length <= SLICE:
             whole = b"".join(body.pieces())
             opened.close()

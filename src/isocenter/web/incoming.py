@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import Protocol
 
 from isocenter import telemetry
 from isocenter.archive.ingest import Ingest, Origin, Reception, Stored
@@ -41,6 +42,25 @@ class Taken:
     stored: Stored | None = None
     refusal: IsocenterError | None = None
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """SOP Class and SOP Instance UID."""
+        return self.sop_class, self.sop_uid
+
+
+class Part(Protocol):
+    """One part of a body, given its bytes as they come."""
+
+    def write(self, view: memoryview) -> None:
+        """The next bytes."""
+
+    def finish(self) -> Taken:
+        """The part is whole: what became of it."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of what was received."""
+
 
 class Incoming:
     """One STOW-RS body: fed with its bytes, it stores the objects one after another and keeps what became of each."""
@@ -56,15 +76,17 @@ class Incoming:
     ) -> None:
         self._ingest, self._origin, self._study = ingest, origin, study
         self._finishers = finishers
-        self._complete: _Part | None = None
+        self._complete: Part | None = None
         self._finishing: deque[Future[Taken]] = deque()
         self._parser, self._inflater = parser, inflater
-        self._part: _Part | None = None if parser else _Part(ingest, origin, study)
+        self._part: Part | None = None
         self.taken: list[Taken] = []
         self.unsupported: set[str] = set()
         """Media types of parts that are not objects."""
         self.fault: MalformedMultipart | None = None
         """Where the body stopped making sense; what came before is stored."""
+        if parser is None:
+            self._begin({})
 
     @property
     def open(self) -> bool:

@@ -1,7 +1,8 @@
 """Which representation of an object a client gets, and its bytes as a Part 10 file (PS3.18 8.7.3, 10.4).
 
-Without a transfer syntax in Accept the default is Explicit VR Little Endian; `*` means as stored. Native data sets are
-converted; compressed pixel data leaves as it is stored or not at all.
+Without a transfer syntax in Accept the default is Explicit VR Little Endian; `*` means as stored. In Implicit VR Little
+Endian and Explicit VR Big Endian nothing leaves, whatever is asked for (PS3.18 8.7.3). Native data sets are converted;
+compressed pixel data leaves as it is stored or not at all.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from isocenter.archive.leaving import overlaid
 from isocenter.archive.retrieve import Located, Reader, reader
 from isocenter.dicom.convert import Conversion, can_convert
 from isocenter.dicom.part10 import outgoing_header
-from isocenter.dicom.uids import EXPLICIT_LE, name_of, transfer_syntax
+from isocenter.dicom.uids import EXPLICIT_BE, EXPLICIT_LE, name_of, transfer_syntax
 from isocenter.store.api import Store
 from isocenter.web import media
 from isocenter.web.media import MediaType
@@ -20,13 +21,21 @@ from isocenter.web.reply import SLICE
 AS_STORED = "*"
 
 
+ZIP = "application/zip"
+
+
+def stays_here(syntax: str) -> bool:
+    """Whether nothing leaves in this transfer syntax."""
+    return syntax == EXPLICIT_BE or transfer_syntax(syntax).implicit
+
+
 class Wish:
     """One way that the client takes objects: in parts or single, in which transfer syntax."""
 
-    __slots__ = ("any_type", "multipart", "syntax")
+    __slots__ = ("any_type", "multipart", "syntax", "zipped")
 
-    def __init__(self, multipart: bool, syntax: str, any_type: bool) -> None:
-        self.multipart, self.syntax, self.any_type = multipart, syntax, any_type
+    def __init__(self, multipart: bool, syntax: str, any_type: bool, zipped: bool = False) -> None:
+        self.multipart, self.syntax, self.any_type, self.zipped = multipart, syntax, any_type, zipped
 
     def syntax_for(self, located: Located) -> str | None:
         """The transfer syntax that the object leaves in, None if it can't in a way that is asked for.
@@ -35,12 +44,17 @@ class Wish:
         wants decoded.
         """
         stored = located.syntax
-        if self.syntax in (AS_STORED, stored):
+        barred = stays_here(stored)
+        if self.syntax in (AS_STORED, stored) and not barred:
             return stored
-        if self.syntax:
+        if self.syntax and self.syntax != AS_STORED:
+            if stays_here(self.syntax):
+                return None
             return self.syntax if can_convert(stored, self.syntax) else None
         if stored == EXPLICIT_LE or can_convert(stored, EXPLICIT_LE):
             return EXPLICIT_LE
+        if barred:
+            return None
         return stored if self.any_type or transfer_syntax(stored).video else None
 
 
@@ -50,6 +64,9 @@ def wishes(accepted: list[MediaType]) -> list[Wish]:
         return [Wish(True, "", True)]
     found = []
     for kind in accepted:
+        if kind.root == ZIP:
+            found.append(Wish(False, kind.syntax or AS_STORED, False, zipped=True))
+            continue
         any_type = kind.root in ("*/*", "*")
         if any_type or media.covers(kind.root, media.DICOM):
             multipart = kind.multipart or kind.name in ("*/*", "*", "multipart/*")

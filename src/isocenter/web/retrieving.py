@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from isocenter.archive.retrieve import Located, Selection, locate, locate_framed
 from isocenter.web import media, objects
 from isocenter.web.call import Call
+from isocenter.web.conditions import tag_of, unchanged, whole_or_range
 from isocenter.web.objects import Wish
 from isocenter.web.problem import not_acceptable, not_found
 from isocenter.web.reply import Pieces, Reply
@@ -30,7 +31,8 @@ def located(call: Call) -> Located:
 def framed(call: Call) -> tuple[Located, bytes | None]:
     """The same with its frame table."""
     path = call.path
-    found = locate_framed(call.context.database, path["study"], path["series"], path["instance"], call.access)
+    names = (path["study"], path["series"], path["instance"])
+    found = locate_framed(call.context.database, *names, call.access, call.view)
     if found is None:
         raise not_found("instance")
     return found
@@ -39,6 +41,10 @@ def framed(call: Call) -> tuple[Located, bytes | None]:
 def _instances(call: Call, wishes: Sequence[Wish]) -> Reply:
     found = _found(call)
     wish, chosen = _choose(found, wishes)
+    if wish.zipped:
+        from isocenter.web import zipped
+
+        return zipped.archive(call, chosen)
     if wish.multipart:
         return _in_parts(call, chosen)
     return _single(call, *chosen[0])
@@ -49,7 +55,7 @@ def _found(call: Call) -> list[Located]:
     if "instance" in path:
         return [located(call)]
     series = (path["series"],) if "series" in path else ()
-    selection = Selection(study_uids=(path["study"],), series_uids=series, access=call.access)
+    selection = Selection(study_uids=(path["study"],), series_uids=series, access=call.access, view=call.view)
     found = [one for page in locate(call.context.database, selection, page=2000) for one in page]
     if not found:
         raise not_found("series" if "series" in path else "study")
@@ -60,7 +66,7 @@ def _choose(found: list[Located], wishes: Sequence[Wish]) -> tuple[Wish, Chosen]
     """The first wish that all objects can fulfil. Raises Problem 406."""
     failing = found[0]
     for wish in wishes:
-        if not wish.multipart and len(found) > 1:
+        if not wish.multipart and not wish.zipped and len(found) > 1:
             continue
         chosen: Chosen = []
         for one in found:
@@ -78,17 +84,24 @@ def _choose(found: list[Located], wishes: Sequence[Wish]) -> tuple[Wish, Chosen]
 
 def _single(call: Call, one: Located, syntax: str) -> Reply:
     store = call.context.store
+    tag = tag_of(one.digest, one.id, one.overlay, syntax)
+    headers = {"Content-Type": f"{media.DICOM}; transfer-syntax={syntax}", "Vary": "Accept", "ETag": tag}
+    if unchanged(call, tag):
+        return Reply(304, headers)
     length = objects.file_length(one, syntax)
     if length is None:
         length = objects.converted_length(store, one, syntax)
-    headers = {"Content-Type": f"{media.DICOM}; transfer-syntax={syntax}", "Vary": "Accept"}
-    source = Pieces(objects.pieces(store, one, syntax), length)
-    return Reply(200, headers, source=source, lane=call.context.lanes.retrieve)
+    return whole_or_range(call, headers, objects.pieces(store, one, syntax), length)
 
 
 def _in_parts(call: Call, chosen: Chosen) -> Reply:
     """Part after part, with a Content-Length unless several objects are converted."""
     store, boundary = call.context.store, secrets.token_hex(16)
+    tag = tag_of(*(f"{one.digest} {one.id} {one.overlay} {syntax}" for one, syntax in chosen), weak=True)
+    kind = f'{media.MULTIPART}; type="{media.DICOM}"; boundary={boundary}'
+    headers = {"Content-Type": kind, "Vary": "Accept", "ETag": tag}
+    if unchanged(call, tag):
+        return Reply(304, headers)
     end = f"\r\n--{boundary}--\r\n".encode()
     length: int | None = len(end)
     for number, (one, syntax) in enumerate(chosen):
@@ -105,7 +118,6 @@ def _in_parts(call: Call, chosen: Chosen) -> Reply:
             yield from objects.pieces(store, one, syntax, _lead(boundary, syntax, number))
         yield end
 
-    headers = {"Content-Type": f'{media.MULTIPART}; type="{media.DICOM}"; boundary={boundary}', "Vary": "Accept"}
     return Reply(200, headers, source=Pieces(body(), length), lane=call.context.lanes.retrieve)
 
 

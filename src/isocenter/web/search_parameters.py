@@ -11,6 +11,7 @@ from isocenter.dicom.dictionary import vr_of
 from isocenter.web.problem import bad_request
 
 _MOST_ROWS = 1 << 31
+_TRUTHS = ("fuzzymatching", "emptyvaluematching", "multiplevaluematching")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Search:
     limit: int | None = None
     offset: int = 0
     fuzzy: bool = False
+    empty: bool = False
+    """`""` matches what is empty (emptyvaluematching)."""
     unknown: tuple[str, ...] = field(default=())
     """`includefield` names that are no attributes; they are named in a Warning and otherwise passed over."""
 
@@ -32,7 +35,12 @@ def parse(parameters: list[tuple[str, str]]) -> Search:
     keys: dict[Path, str] = {}
     include: dict[Path, None] = {}
     numbers: dict[str, int] = {}
-    fuzzy = include_all = False
+    truths = dict.fromkeys(_TRUTHS, False)
+    for name, value in parameters:
+        if name.lower() in truths:
+            truths[name.lower()] = _truth(name.lower(), value)
+    several = truths["multiplevaluematching"]
+    include_all = False
     unknown = []
     for name, value in parameters:
         match name.lower():
@@ -49,21 +57,30 @@ def parse(parameters: list[tuple[str, str]]) -> Search:
                         unknown.append(text.strip())
             case "limit" | "offset":
                 numbers.setdefault(name.lower(), _number(name.lower(), value))
-            case "fuzzymatching":
-                fuzzy = _truth(value)
+            case _ if name.lower() in _TRUTHS:
+                continue
             case _:
                 path = resolve(name)
                 if path is None:
                     raise bad_request(f"{_shown(name)} is neither a parameter nor an attribute")
-                keys[path] = _joined(path, keys.get(path, ""), value)
+                keys[path] = _joined(path, keys.get(path, ""), value, several=several)
     return Search(
-        tuple(keys.items()), tuple(include), include_all, numbers.get("limit"), numbers.get("offset", 0), fuzzy,
-        tuple(unknown),
-    )  # fmt: skip
+        keys=tuple(keys.items()),
+        include=tuple(include),
+        include_all=include_all,
+        limit=numbers.get("limit"),
+        offset=numbers.get("offset", 0),
+        fuzzy=truths["fuzzymatching"],
+        empty=truths["emptyvaluematching"],
+        unknown=tuple(unknown),
+    )
 
 
-def _joined(path: Path, before: str, value: str) -> str:
-    """UIDs may come as a list with commas or backslashes, or as the same parameter again (PS3.18 8.3.4.1)."""
+def _joined(path: Path, before: str, value: str, *, several: bool) -> str:
+    """UIDs may come as a list with commas or backslashes, or as the same parameter again (PS3.18 8.3.4.1); so may
+    other values with `several` (multiplevaluematching), but with backslashes only."""
+    if several and before and value:
+        return f"{before}\\{value}"
     if vr_of(path[-1]) != "UI":
         if before and value and before != value:
             raise bad_request("an attribute is given twice with different values")
@@ -79,10 +96,10 @@ def _number(name: str, value: str) -> int:
     return int(text)
 
 
-def _truth(value: str) -> bool:
+def _truth(name: str, value: str) -> bool:
     text = value.strip().lower()
     if text not in ("true", "false", "1", "0", ""):
-        raise bad_request("fuzzymatching must be true or false")
+        raise bad_request(f"{name} must be true or false")
     return text in ("true", "1")
 
 

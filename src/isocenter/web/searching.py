@@ -3,16 +3,17 @@
 A short answer is gathered and sent whole; a long one is streamed page by page, while no connection is held.
 """
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
 from isocenter.archive import query as archive_query
 from isocenter.archive.query import Query
-from isocenter.declarations.query_keys import Level, Path, key, keys_for, resolve
+from isocenter.declarations.query_keys import Key, Level, Path, dotted, key, keys_for, resolve
 from isocenter.web import media, search_rows
 from isocenter.web.call import Call
+from isocenter.web.coding import compressed
 from isocenter.web.native_model import xml_of
 from isocenter.web.problem import Problem
 from isocenter.web.reply import Pieces, Reply
@@ -20,10 +21,10 @@ from isocenter.web.search_parameters import Search, parse
 
 _GATHERED = 2000
 """Rows that are gathered before the answer is streamed."""
+_PATIENT_ID, _STUDY_UID = (0x00100020,), (0x0020000D,)
 _COUNTED = 10_000
 """Matches are counted exactly up to here (X-Total-Count)."""
 _BOUNDARY = "isocenter-search"
-_COMPRESSED_FROM = 1400
 
 _COMMON = "SpecificCharacterSet InstanceAvailability RetrieveURL TimezoneOffsetFromUTC"
 _PATIENT = (
@@ -121,18 +122,29 @@ def _form(call: Call) -> _Form:
 async def _search(call: Call, level: Level) -> Reply:
     form = _form(call)
     search = parse(call.query)
+    _bounded(call, search)
     if level in (Level.SERIES, Level.IMAGE):
         call.context.packs.warm()  # viewers ask for metadata next
     query, warnings = _query(call, level, search)
     return await call.context.lanes.query.run(_run, call, level, query, form, warnings)
 
 
+def _bounded(call: Call, search: Search) -> None:
+    """Raises Problem 413 where the installation wants searches to say more (I-QIDO-10, I-QIDO-ST-05)."""
+    policy = call.context.settings.search
+    asked = {path for path, value in search.keys if value.strip("*")}
+    if policy == "patient" and not asked & {_PATIENT_ID, _STUDY_UID} and "study" not in call.path:
+        raise Problem(413, "a search must name a PatientID here")
+    if policy == "filtered" and not asked and "study" not in call.path:
+        raise Problem(413, "a search must name a matching key here")
+
+
 def _query(call: Call, level: Level, search: Search) -> tuple[Query, list[str]]:
-    below_study = "study" in call.path
+    below_study, more = "study" in call.path, call.context.more_keys
     named = tuple((path, call.path[name]) for name, uid in _UIDS.items() if name in call.path for path in _paths(uid))
     returns = dict.fromkeys(_RETURNED[level, below_study])
     if search.include_all:
-        returns |= dict.fromkeys(path for path, one in keys_for(level).items() if len(path) == 1 and one.returned)
+        returns |= dict.fromkeys(path for path, one in keys_for(level, more).items() if len(path) == 1 and one.returned)
     returns |= dict.fromkeys(path for path, _ in search.keys)
     returns |= dict.fromkeys(search.include)
     cap = call.context.settings.limit
@@ -145,15 +157,17 @@ def _query(call: Call, level: Level, search: Search) -> tuple[Query, list[str]]:
         keys=(*named, *search.keys),
         returns=tuple(returns),
         fuzzy=search.fuzzy,
+        empty=search.empty,
         ordered=bool(search.offset) or limit is not None,
         offset=search.offset,
         limit=limit,
+        more=more,
     )
-    return query, _warnings(level, search)
+    return query, _warnings(level, search, more)
 
 
-def _warnings(level: Level, search: Search) -> list[str]:
-    ignored = [".".join(f"{tag:08X}" for tag in path) for path, value in search.keys if value and not key(level, path)]
+def _warnings(level: Level, search: Search, more: tuple[Key, ...]) -> list[str]:
+    ignored = [dotted(path) for path, value in search.keys if value and not key(level, path, more)]
     found = [f"matching is not supported for {', '.join(ignored)}"] if ignored else []
     if search.unknown:
         found.append("an includefield that is no attribute was passed over")
@@ -163,7 +177,7 @@ def _warnings(level: Level, search: Search) -> list[str]:
 def _run(call: Call, level: Level, query: Query, form: _Form, warnings: list[str]) -> Reply:
     """Fetch the first rows, or all if they are few. Runs in a thread."""
     database, settings = call.context.database, call.context.settings
-    result = archive_query.search(database, query)
+    result = archive_query.search(database, replace(query, view=call.view))
     write = search_rows.writer(result.layout, level, call.root, call.context.ae().title)
     gathered: list[bytes] = []
     whole = True
@@ -186,7 +200,7 @@ def _run(call: Call, level: Level, query: Query, form: _Form, warnings: list[str
         del headers["Content-Type"]
         return Reply(204, headers)
     if whole:
-        return _compressed(call, Reply(200, headers, b"".join(_body(gathered, form))))
+        return compressed(call, Reply(200, headers, b"".join(_body(gathered, form))))
     rest = chain(gathered, (row for page in result.pages for row in write(page)))
     return Reply(200, headers, source=Pieces(_body(rest, form), None), lane=call.context.lanes.query)
 
@@ -198,11 +212,3 @@ def _body(rows: Iterable[bytes], form: _Form) -> Iterator[bytes]:
         yield form.row(row, first)
         first = False
     yield form.end
-
-
-def _compressed(call: Call, reply: Reply) -> Reply:
-    reply.headers["Vary"] = "Accept, Accept-Encoding"
-    if len(reply.body) < _COMPRESSED_FROM or not call.takes_gzip():
-        return reply
-    reply.headers["Content-Encoding"] = "gzip"
-    return Reply(reply.status, reply.headers, zlib.compress(reply.body, 1, 31))

@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 
-from isocenter.declarations.statuses import stow_failure, stow_status
+from isocenter.archive.ingest import Stored
+from isocenter.declarations.statuses import (
+    COERCED,
+    DOES_NOT_MATCH_SOP_CLASS,
+    ELEMENTS_DISCARDED,
+    stow_failure,
+    stow_status,
+)
 from isocenter.dicom import json_model
 from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.web.incoming import Taken
 from isocenter.web.root import study_url
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00081150, 0x00081155
-_RETRIEVE_URL, _FAILURE = 0x00081190, 0x00081197
+_RETRIEVE_URL, _WARNING, _FAILURE = 0x00081190, 0x00081196, 0x00081197
 _FAILED, _REFERENCED, _OTHER = 0x00081198, 0x00081199, 0x0008119A
 
 
@@ -24,15 +31,17 @@ def status_of(taken: Sequence[Taken], broken: bool) -> int:
 
     `broken`: the body stopped making sense after these parts.
     """
-    stored = sum(1 for one in taken if one.stored)
+    stored = sum(1 for one in taken if one.stored and not _warning(one.stored))
+    warned = sum(1 for one in taken if one.stored and _warning(one.stored))
     failed = [_cause_of(one, one.refusal) for one in taken if one.refusal]
-    if broken and stored:
+    if broken and (stored or warned):
         failed.append(Reason.BAD_REQUEST)
-    return stow_status(stored, 0, failed)
+    return stow_status(stored, warned, failed)
 
 
 def _cause_of(one: Taken, refusal: IsocenterError) -> Reason:
-    return _cause(refusal) if one.sop_uid or isinstance(refusal, Retriable) else Reason.BAD_REQUEST
+    told = one.sop_uid or isinstance(refusal, Retriable) or refusal.reason is Reason.TOO_LARGE
+    return _cause(refusal) if told else Reason.BAD_REQUEST
 
 
 def _cause(refusal: IsocenterError) -> Reason:
@@ -78,7 +87,19 @@ def _referenced(one: Taken, root: str) -> bytes:
     stored = one.stored
     assert stored is not None
     url = study_url(root, stored.study_uid, stored.series_uid, stored.sop_uid)
-    return json_model.data_set([*_named(one), json_model.element(_RETRIEVE_URL, "UR", url)])
+    reason = _warning(stored)
+    warning = [json_model.element(_WARNING, "US", reason)] if reason else []
+    return json_model.data_set([*_named(one), json_model.element(_RETRIEVE_URL, "UR", url), *warning])
+
+
+def _warning(stored: Stored) -> int:
+    """Warning Reason of an instance that was stored, 0 for none (I-STOW-RS-01 to -03). Over HTTP what was coerced is
+    told in any case."""
+    if stored.outcome.coerced:
+        return COERCED
+    if stored.outcome.discarded:
+        return ELEMENTS_DISCARDED
+    return DOES_NOT_MATCH_SOP_CLASS if stored.remark else 0
 
 
 def _other(refusal: IsocenterError) -> bytes:

@@ -1,16 +1,22 @@
 """STOW-RS: Store Instances (PS3.18 10.5).
 
 The body may be `multipart/related; type="application/dicom"` (quotes may be missing, further parameters are ignored) or
-one `application/dicom` object by itself.
+one `application/dicom` object by itself; or metadata in `application/dicom+json` or `application/dicom+xml` with its
+bulk data, and where there is none the metadata by itself.
 """
 
 from functools import partial
 
 from isocenter.archive.ingest import Origin
+from isocenter.archive.validation import inspection_of
+from isocenter.archive.validation_workers import tables_in
+from isocenter.config import HostedAE
 from isocenter.index.records import DuplicatePolicy
+from isocenter.rules import Coercion, Ends
 from isocenter.web import media
 from isocenter.web.body import Disconnected, Inflater, pump
 from isocenter.web.call import Call
+from isocenter.web.described import MODELS, Described
 from isocenter.web.incoming import Incoming
 from isocenter.web.multipart import Parser
 from isocenter.web.native_model import xml_of
@@ -26,9 +32,7 @@ async def store(call: Call) -> Reply:
     if settings.max_body and int(call.headers.get("content-length") or 0) > settings.max_body:
         raise Problem(413, f"the body is larger than {settings.max_body} bytes")
     study = call.path.get("study", "")
-    incoming = Incoming(
-        call.context.ingest, partial(_origin, call), study, _parser(call), _inflater(call), lanes.finishers
-    )
+    incoming = _incoming(call, study)
     try:
         await pump(call.receive, lanes.ingest, incoming.work, settings.max_body)
     except Disconnected:
@@ -39,10 +43,42 @@ async def store(call: Call) -> Reply:
     return _answer(call, incoming, study, xml)
 
 
+def _incoming(call: Call, study: str) -> Incoming:
+    """What takes the body. Raises Problem 415."""
+    context = call.context
+    kind = media.parse(call.headers.get("content-type", ""))
+    if kind is None:
+        raise Problem(415, "a Content-Type is needed")
+    parser = Parser(kind.parameters.get("boundary", "")) if kind.multipart else None
+    given = (context.ingest, partial(_origin, call), study, parser, _inflater(call), context.lanes.finishers)
+    if kind.root in MODELS:
+        return Described(*given, kind=kind.root, folder=context.settings.folder, floor=context.settings.floor)
+    if kind.root == media.DICOM or (kind.multipart and kind.root in (media.OCTETS, "*/*")):
+        return Incoming(*given)
+    raise Problem(415, f"{kind.root} is not supported; {media.DICOM}, {media.JSON} and {media.XML} are")
+
+
 def _origin(call: Call) -> Origin:
     ae = call.context.ae()
     policy = DuplicatePolicy(ae.duplicates)
-    return Origin("", ae.title, call.address, character_set=ae.character_set, policy=policy)
+    inspection = inspection_of(ae, tables_in(call.context.settings.standard))
+    return Origin(
+        "",
+        ae.title,
+        call.address,
+        character_set=ae.character_set,
+        policy=policy,
+        inspection=inspection,
+        coercion=_coercion(call, ae),
+    )
+
+
+def _coercion(call: Call, ae: HostedAE) -> Coercion | None:
+    """The rules for what comes over HTTP, from a side without a title."""
+    rules = call.context.rules
+    if rules is None:
+        return None
+    return rules.receiving(Ends("", ae.title, call.address), tell=ae.tell_sender, drop_invalid=ae.drop_invalid)
 
 
 def _answer(call: Call, incoming: Incoming, study: str, xml: bool) -> Reply:
@@ -71,20 +107,6 @@ def _wants_xml(call: Call) -> bool:
             if media.covers(wished.root, kind):
                 return kind == media.XML
     raise Problem(406, f"the answer comes as {media.JSON} or {media.XML}")
-
-
-def _parser(call: Call) -> Parser | None:
-    """The parser for a multipart body, None for a single object. Raises Problem 415."""
-    kind = media.parse(call.headers.get("content-type", ""))
-    if kind is None:
-        raise Problem(415, "a Content-Type is needed")
-    if kind.multipart:
-        if kind.root not in (media.DICOM, media.OCTETS, "*/*"):
-            raise Problem(415, f"parts of {kind.root} are not supported; {media.DICOM} is")
-        return Parser(kind.parameters.get("boundary", ""))
-    if kind.name == media.DICOM:
-        return None
-    raise Problem(415, f'the body must be multipart/related; type="{media.DICOM}" or {media.DICOM}')
 
 
 def _inflater(call: Call) -> Inflater | None:

@@ -76,9 +76,7 @@ def data_set(file: bytes) -> bytes:
 
 @pytest.mark.req("I-RS-01", "I-RS-02")
 @pytest.mark.parametrize("level", ["study", "series", "instance"])
-@pytest.mark.parametrize(
-    "made", [EXPLICIT, IMPLICIT, DEFLATED, BIG, COMPRESSED, REPORT], ids=lambda d: str(d.AccessionNumber)
-)
+@pytest.mark.parametrize("made", [EXPLICIT, DEFLATED, COMPRESSED, REPORT], ids=lambda d: str(d.AccessionNumber))
 def test_as_stored_is_byte_for_byte(loaded: Web, made: Dataset, level: str) -> None:
     answer = loaded[0].get(path(made, level), headers=AS_STORED)
     assert answer.status_code == 200
@@ -109,7 +107,7 @@ def test_the_default_is_explicit_little_endian(loaded: Web, made: Dataset) -> No
     assert int(answer.headers["content-length"]) == len(answer.content)
 
 
-@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 def test_native_conversions_on_request(loaded: Web, syntax: str) -> None:
     accept = {"Accept": f'multipart/related; type="application/dicom"; transfer-syntax={syntax}'}
     ((_, file),) = parts(loaded[0].get(path(EXPLICIT), headers=accept))
@@ -163,7 +161,7 @@ def test_head_leaves_nothing_open(web: Web) -> None:
     ("where", "status"),
     [
         ("/studies/1.2.3", 404), ("/studies/1.2.3/series/4", 404), (path(EXPLICIT) + "1", 404),
-        ("/nothing", 404), ("/", 404), (path(EXPLICIT) + "/frames/0", 400), (path(EXPLICIT) + "/frames/x", 400),
+        ("/nothing", 404), (path(EXPLICIT) + "/frames/0", 400), (path(EXPLICIT) + "/frames/x", 400),
         (path(EXPLICIT) + "/frames/2", 404), (path(EXPLICIT) + "/bulkdata/nonsense", 404),
         (path(EXPLICIT) + "/bulkdata/00420011", 404), (path(REPORT) + "/frames/1", 406),
     ],
@@ -184,7 +182,7 @@ def test_methods(loaded: Web) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/zip", 'multipart/related; type="image/png"'])
+@pytest.mark.parametrize("accept", ["text/html", "image/gif", 'multipart/related; type="image/png"'])
 def test_other_types_are_not_acceptable(loaded: Web, accept: str) -> None:
     for where in (path(EXPLICIT), path(EXPLICIT) + "/frames/1", path(EXPLICIT) + "/metadata"):
         assert loaded[0].get(where, headers={"Accept": accept}).status_code == 406
@@ -264,8 +262,8 @@ def test_large_values_pass_in_slices(web: Web) -> None:
     assert parts(client.get(path(large) + "/frames/1", headers=OCTETS))[0][1] == pixels
     ((_, file),) = parts(client.get(path(large), headers=AS_STORED))
     assert data_set(file) == data_set(part10(large))
-    implicit = {"Accept": f"application/dicom; transfer-syntax={ImplicitVRLittleEndian}"}
-    assert dcmread(io.BytesIO(client.get(path(large), headers=implicit).content)).PixelData == pixels
+    deflated = {"Accept": f"application/dicom; transfer-syntax={DeflatedExplicitVRLittleEndian}"}
+    assert dcmread(io.BytesIO(client.get(path(large), headers=deflated).content)).PixelData == pixels
     assert client.get(path(large) + "/bulkdata/7FE00010").content == pixels
 
 

@@ -117,8 +117,8 @@ def test_a_bare_data_set_is_taken_by_its_own_uids(web: Web) -> None:
 @pytest.mark.parametrize(
     ("content_type", "status"),
     [
-        ("application/json", 415),
         ('multipart/related; type="application/dicom+json"; boundary=BOUNDARY', 415),
+        ('multipart/related; type="image/jpeg"; boundary=BOUNDARY', 415),
         ("text/plain", 415),
         ("", 415),
         ("multipart/related; type=application/dicom", 400),
