@@ -47,6 +47,17 @@ def told() -> Iterator[None]:
         raise typer.Exit(int(_status(error))) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(int(Exit.INTERRUPTED)) from error
+    except Exception as error:
+        if not _database_away(error):
+            raise
+        say(f"error: the database can't be reached ({type(error).__name__})")
+        raise typer.Exit(int(Exit.SOME_FAILED)) from error
+
+
+def _database_away(error: Exception) -> bool:
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    return isinstance(error, InterfaceError | OperationalError)
 
 
 def _status(error: IsocenterError) -> Exit:

@@ -2,6 +2,7 @@
 checks and the same messages as in the file."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from types import MappingProxyType
@@ -10,8 +11,10 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from isocenter.config.settings import HostedAE, Peer
-from isocenter.config.sources import check_keys, field_of, plain, unknown
+from isocenter.config.sources import check_keys, field_of, fields_of, plain, unknown
 from isocenter.declarations import presets
+from isocenter.dicom.charset import unknown_terms
+from isocenter.dicom.uids import is_regular
 from isocenter.errors import ConfigurationError
 
 Kind = Literal["ae", "peer"]
@@ -27,7 +30,7 @@ def entry(kind: Kind, values: Mapping[str, Any], *, origin: str) -> Entry:
         full = with_preset(values) if kind == "ae" else values
         row: Entry = msgspec.convert(full, _STRUCTS[kind], strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{origin}: {kind}.{where(str(error))}") from error
+        raise ConfigurationError(f"{origin}: {kind}.{where(str(error), _STRUCTS[kind])}") from error
     check_entry(row)
     return row
 
@@ -53,18 +56,51 @@ def _at(ae: HostedAE, name: str) -> Any:
 
 
 def check_entry(row: Entry) -> None:
-    """Refuse a title or an address that can't be one."""
-    kind = "peer" if isinstance(row, Peer) else "ae"
-    if problem := title_problem(row.title):
-        raise ConfigurationError(f"{kind}.title: {row.title!r} {problem}")
-    for alias in row.aliases if isinstance(row, Peer) else ():
-        if problem := title_problem(alias):
-            raise ConfigurationError(f"peer.aliases: {alias!r} {problem}")
-    for address in row.addresses if isinstance(row, Peer) else ():
+    """Refuse a title, an address, a character set or a UID that can't be one."""
+    if isinstance(row, Peer):
+        _check_peer(row)
+    else:
+        _check_ae(row)
+
+
+def _check_ae(ae: HostedAE) -> None:
+    _check_titles("ae.title", (ae.title,))
+    _check_terms("ae.character_set", ae.character_set)
+    _check_uids("ae.classes", ae.classes)
+    _check_uids("ae.syntaxes", ae.syntaxes)
+
+
+def _check_peer(peer: Peer) -> None:
+    _check_titles("peer.title", (peer.title,))
+    _check_titles("peer.aliases", peer.aliases)
+    for address in peer.addresses:
         try:
             ipaddress.ip_network(address, strict=False)
         except ValueError as error:
             raise ConfigurationError(f"peer.addresses: {address!r} is no address or network") from error
+    _check_terms("peer.character_set", peer.character_set)
+    _check_terms("peer.character_set_sent", peer.character_set_sent)
+    _check_uids("peer.syntaxes", peer.syntaxes)
+    for each in peer.syntax_priority:
+        _check_uids("peer.syntax_priority", (each.stored, *each.send))
+
+
+def _check_titles(key: str, titles: Iterable[str]) -> None:
+    for title in titles:
+        if problem := title_problem(title):
+            raise ConfigurationError(f"{key}: {title!r} {problem}")
+
+
+def _check_terms(key: str, value: str) -> None:
+    if value and (unknown_here := unknown_terms(value)):
+        raise ConfigurationError(f"{key}: {unknown_here[0]!r} is no term of Specific Character Set")
+
+
+def _check_uids(key: str, listed: Iterable[str]) -> None:
+    """Only their form: private classes and syntaxes may be named."""
+    for uid in listed:
+        if not is_regular(uid):
+            raise ConfigurationError(f"{key}: {uid!r} is no UID")
 
 
 def title_problem(title: str) -> str:
@@ -116,7 +152,31 @@ def _path(kind: Kind, name: str) -> list[str]:
     return path
 
 
-def where(message: str) -> str:
-    """A message of msgspec's with the key first."""
+def where(message: str, struct: type) -> str:
+    """A message of msgspec's with the key first; where one of a few values is wanted, with those."""
     what, _, path = message.partition(" - at `$")
-    return f"{path.rstrip('`').lstrip('.')}: {what}" if path else what
+    name = path.rstrip("`").lstrip(".")
+    if not name:
+        return what
+    wanted = _choices(struct, _INDEX.sub("", name).split(".")) if what.startswith("Invalid enum value") else ()
+    return f"{name}: {what}" + (f"; it is one of {', '.join(map(repr, wanted))}" if wanted else "")
+
+
+_INDEX: Final = re.compile(r"\[[^]]*]")
+
+
+def _choices(struct: type, path: list[str]) -> tuple[Any, ...]:
+    """The values that a setting may have, where they are a few."""
+    kind: Any = struct
+    for step in path:
+        kind = _within(fields_of(getattr(kind, "cls", kind)).get(step))
+        if kind is None:
+            return ()
+    return tuple(filter(None, kind.values)) if isinstance(kind, msgspec.inspect.LiteralType) else ()
+
+
+def _within(kind: Any) -> Any:
+    """What an array holds, and a type without its limits."""
+    while (inner := getattr(kind, "item_type", None) or getattr(kind, "type", None)) is not None:
+        kind = inner
+    return kind

@@ -80,7 +80,7 @@ def build(values: Mapping[str, Any]) -> Settings:
     try:
         settings = msgspec.convert(tree, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(where(str(error))) from error
+        raise ConfigurationError(where(str(error), Settings)) from error
     return msgspec.structs.replace(settings, data=settings.data.expanduser())
 
 

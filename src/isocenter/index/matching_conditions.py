@@ -7,6 +7,7 @@ from sqlalchemy import Select, and_, exists, false, func, or_, select, union_all
 
 from isocenter.declarations.query_keys import Key, Level, Match, Path, Place, key
 from isocenter.dicom.dictionary import entry_of
+from isocenter.errors import Refused
 from isocenter.index import matching_sql as sql
 from isocenter.index import tables
 from isocenter.index.matching_computed import counted
@@ -46,6 +47,8 @@ _MOMENTS: dict[Path, Path] = {
 }
 """Dates and the times that belong to them."""
 
+_EMPTY = '""'
+
 Accepts = Callable[[str], bool]
 
 
@@ -65,6 +68,8 @@ class Conditions:
         self.rechecks: list[tuple[Key, Accepts]] = []
         self.nested: list[tuple[Level, Accepts]] = []
         """Tests of a level's further attributes as a whole."""
+        self.empty = False
+        """Whether `""` asks for what is empty (PS3.4 C.2.2.2.7)."""
 
     def add_all(self, keys: Iterable[tuple[Path, str]], more: tuple[Key, ...] = ()) -> None:
         """Add every key that the level supports, `more` among them, and that does not match everything."""
@@ -74,7 +79,10 @@ class Conditions:
             found = key(self.frame.level, path, more)
             if found is None or not found.matching or found.matching is Match.SEQUENCE:
                 continue
-            tests = read(found.vr, value, fuzzy=self.fuzzy)
+            if self.empty and value.strip() == _EMPTY:
+                self._lacking(found)
+                continue
+            tests = self._read(found, value)
             if tests is not None:
                 asked[path] = (found, tests)
                 if "-" in value:
@@ -94,6 +102,12 @@ class Conditions:
             if len(parents) > 1:
                 self._nested([condition for path in parents for condition in items[path]])
 
+    def _read(self, found: Key, value: str) -> Tests | None:
+        try:
+            return read(found.vr, value, fuzzy=self.fuzzy)
+        except Refused as failure:
+            raise Refused(failure.reason, f"{found.keyword or found.dotted}: {failure.comment}") from failure
+
     def _add(self, found: Key, tests: Tests) -> None:
         if found.place is Place.ATTRIBUTE:
             self._attribute([(found, tests)])
@@ -101,6 +115,25 @@ class Conditions:
             self._computed(found, tests)
         else:
             self._column(found, tests)
+
+    def _lacking(self, found: Key) -> None:
+        """What is asked for is empty or absent: neither columns nor rows tell these apart."""
+        if found.place is Place.COLUMN:
+            column, table = self.frame.column(found)
+            self.tables.add(table)
+            self.found.append(column.is_(None) if column.type.python_type is int else column == "")
+            return
+        owner, needed = self.frame.owner(Level.STUDY if found.place is Place.COMPUTED else found.level)
+        self.tables.add(needed)
+        if found.place is Place.ATTRIBUTE:
+            row = tables.attribute.c
+            held = select(row.owner).where(row.level == found.level.code, row.path == found.dotted)
+            self.found.append(owner.not_in(held))
+        elif found.keyword in _BELOW:
+            any_value = SERIES_BELOW.c[_BELOW[found.keyword]] > ""
+            self.found.append(~exists(_one().where(self.frame.below(Level.STUDY), any_value)))
+        else:
+            self.found.append(false())
 
     # --- columns
 

@@ -196,7 +196,7 @@ def _digits(text: str, most: int, separator: str) -> str:
 
 
 def _bad(vr: str, what: str) -> Refused:
-    return Refused(Reason.IDENTIFIER_MISMATCH, f"matching key of VR {vr}: {what}")
+    return Refused(Reason.IDENTIFIER_MISMATCH, f"key of VR {vr}: {what}")
 
 
 _TEMPORAL = {"DA": _date, "TM": _time, "DT": _date_time}

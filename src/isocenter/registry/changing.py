@@ -47,7 +47,7 @@ class Registry:
         self, database: Database, store: Store, settings: Settings, clock: Callable[[], float] = time.time
     ) -> None:
         self._database, self._store, self._clock = database, store, clock
-        self._own = titles_of(settings)
+        self._own, self._http_port = titles_of(settings), settings.http_port
 
     def add(self, kind: Kind, title: str, host: str, words: Sequence[str]) -> Changed:
         """A new row, of words such as `port=104`. ConfigurationError where there is one of this title (and host)."""
@@ -104,6 +104,9 @@ class Registry:
     def _checked(self, kind: Kind, values: dict[str, Any]) -> tuple[Entry, dict[str, Any]]:
         """The struct, and what was said of it in the types of its fields."""
         found = entry(kind, values, origin=f"{kind} {values['title']!r}")
+        if isinstance(found, HostedAE) and self._http_port in found.ports and self._http_port:
+            # stored, it would keep the server from starting
+            raise ConfigurationError(f"ae.ports: {self._http_port} is the HTTP port")
         return found, _of_keys(msgspec.to_builtins(found), values)
 
     def _refuse_settings(self, kind: Kind, title: str) -> None:

@@ -12,13 +12,14 @@ import time
 import zlib
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from isocenter import telemetry
 from isocenter.config import PERMISSIONS, HostedAE, Peer, Settings, may_call_from
 from isocenter.config.offered import accepts_storage, extras_of, offers, roles_left, roles_of, storage_syntaxes
 from isocenter.config.settings import Policy
 from isocenter.declarations.offers import OFFERINGS, Offering
-from isocenter.declarations.transfer_syntaxes import CHOICES, NON_STORAGE, acceptable_for_storage
+from isocenter.declarations.transfer_syntaxes import CHOICES, NON_STORAGE
 from isocenter.dicom import uids
 from isocenter.dimse import negotiation
 from isocenter.dimse.negotiation import Admission, Offer, Preference, extras_answer
@@ -89,11 +90,12 @@ class Hosts:
         return next((peer for peer in peers if not peer.host and not peer.addresses), None)
 
     def addresses(self, host: str) -> frozenset[str]:
-        """The addresses of `host`; none where it can't be looked up."""
+        """The addresses of `host`; while it can't be looked up those that it had last, since a name service that fails
+        is no reason to lock a modality out. None where it never had any."""
         with self._lock:
             at, found = self._known.get(host, (0.0, None))
         if found is None or self._clock() - at > _LOOKUP_AGE:
-            found = _look_up(host)
+            found = _look_up(host) or found or frozenset()
             with self._lock:
                 self._known[host] = (self._clock(), found)
         return found
@@ -166,7 +168,7 @@ class ArchivePolicy:
         own = network_settings(settings, ae)
         answer = negotiation.accept(
             request,
-            lambda abstract: _offer(ae, allowed, abstract, request),
+            cache(lambda abstract: _offer(ae, allowed, abstract, request)),
             preference=Preference(ae.syntax_choice or CHOICES[ae.preset]),
             settings=own,
             identity_response=who.response,
@@ -254,8 +256,8 @@ def _storage(ae: HostedAE, abstract: str, request: AssociateRequest, allow: tupl
 
 def _unknown_syntaxes(abstract: str, request: AssociateRequest, order: tuple[str, ...]) -> tuple[str, ...]:
     """Syntaxes proposed for this class that no list knows: an archive that keeps bytes need not understand them."""
-    proposed = [s for context in request.contexts if context.abstract == abstract for s in context.syntaxes]
-    return tuple(dict.fromkeys(s for s in proposed if s not in order and acceptable_for_storage((s,), order)))
+    proposed = (each for context in request.contexts if context.abstract == abstract for each in context.syntaxes)
+    return tuple(each for each in dict.fromkeys(proposed) if each and each not in order)
 
 
 def _number(title: str) -> int:

@@ -9,7 +9,7 @@ from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.declarations import statuses
 from isocenter.declarations.query_keys import Key
-from isocenter.dimse import PeerUnreachable, commands
+from isocenter.dimse import PeerUnreachable
 from isocenter.errors import IsocenterError, Reason, Refused
 from isocenter.exchange.contexts import Proposal, proposals, wish_of
 from isocenter.exchange.departing import Departures
@@ -45,8 +45,7 @@ class MoveService(RetrieveService):
 
     def way(self, run: Run) -> Way:
         """To the destination that the request names. Raises Refused(DESTINATION_UNKNOWN)."""
-        title = commands.text(run.command, commands.MOVE_DESTINATION)
-        peer = self._peers.destination(title, self._ae, run.association.address)
+        peer = self._peers.destination(run.destination, self._ae, run.association.address)
         if peer is None:
             raise Refused(Reason.DESTINATION_UNKNOWN, "the move destination is unknown")
         return partial(self._move, peer)

@@ -232,10 +232,12 @@ class RetrieveService(BufferedService):
 
     def _end(self, run: "Run") -> None:
         account, status = run.account, self._status(run)
-        log.info(
-            f"{self.service}.done", calling=run.association.calling, status=f"{status:04X}",
-            completed=account.completed, failed=account.failed, warning=account.warned,
-            reason=run.failure.reason if run.failure else "",
+        write = log.info if status in (statuses.SUCCESS, statuses.CANCELLED) else log.warning
+        write(
+            f"{self.service}.done", calling=run.association.calling, called=self._ae.title,
+            destination=run.destination, status=f"{status:04X}", completed=account.completed, failed=account.failed,
+            warning=account.warned, reason=run.failure.reason if run.failure else "",
+            comment=run.failure.comment if run.failure else "",
         )  # fmt: skip
         telemetry.count("isocenter_retrieved_total", account.completed + account.warned, service=self.service)
         comment = run.failure.comment if run.failure and status != statuses.CANCELLED else ""
@@ -287,6 +289,8 @@ class Run:
         self.association, self.context, self.command = association, context, command
         self.message_id = commands.number(command, commands.MESSAGE_ID)
         self.priority = commands.number(command, commands.PRIORITY)
+        self.destination = commands.text(command, commands.MOVE_DESTINATION)
+        """Title that a C-MOVE names; empty for a C-GET."""
         self.account = Account(0)
         self.pending = statuses.PENDING
         """The status of the responses before the last."""

@@ -61,7 +61,10 @@ class StoreService:
         except IsocenterError as failure:
             status = statuses.dimse_status(statuses.Service.STORE, failure.reason, self._preset)
             comment = failure.comment
-            log.warning("store.refused", calling=association.calling, reason=failure.reason, status=f"{status:04X}")
+            log.warning(
+                "store.refused", calling=association.calling, reason=failure.reason, status=f"{status:04X}",
+                sop_uid=commands.text(command, commands.AFFECTED_SOP_INSTANCE),
+            )  # fmt: skip
         association.respond(context.id, commands.response(command, status, comment))
 
     def _finish(self, context: Context, command: Command, sink: Sink | None) -> tuple[int, str]:

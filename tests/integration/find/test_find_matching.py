@@ -111,6 +111,7 @@ def test_dates_and_times(archive: Archive) -> None:
     with pytest.raises(Refused) as refused:
         dates(StudyDate="someday")
     assert refused.value.reason is Reason.IDENTIFIER_MISMATCH
+    assert refused.value.comment == "StudyDate: key of VR DA: not a value of this kind"
 
 
 @pytest.mark.req("I-FIND-01")

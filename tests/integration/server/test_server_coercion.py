@@ -119,6 +119,29 @@ def test_stow_names_what_was_changed(installation: Path, tmp_path: Path) -> None
         assert len(studies) == 1
 
 
+REMOVING = """
+[[rule]]
+when = "receive"
+do = [{ delete = "PatientComments" }]
+keep_originals = false
+"""
+
+
+@pytest.mark.req("I-STOW-RS-02")
+def test_stow_names_what_was_left_out(installation: Path, tmp_path: Path) -> None:
+    (installation / "isocenter.toml").write_text(REMOVING)
+    headers = {"Content-Type": "application/dicom"}
+    with Server(installation) as server:
+        for number, comments, status, warning in ((1, "seen", 202, [0xB006]), (2, "", 200, None)):
+            values = {"PatientComments": comments} if comments else {}
+            body = file_of(tmp_path, number, **values).read_bytes()
+            answer = httpx.post(f"{server.url}/dicom-web/studies", content=body, headers=headers)
+            assert answer.status_code == status
+            told = answer.json()["00081199"]["Value"][0]
+            assert told.get("00081196", {}).get("Value") == warning
+            assert b"seen" not in httpx.get(told["00081190"]["Value"][0]).content
+
+
 def test_a_wrong_rule_is_told_and_a_reload_keeps_the_old_ones(installation: Path, tmp_path: Path) -> None:
     file = installation / "isocenter.toml"
     right = file.read_text()

@@ -72,7 +72,7 @@ def test_each_object_has_its_own_fate(tmp_path: Path, window: int) -> None:
         stored(tmp_path, 1),
         stored(tmp_path, 2, sop_class=MR),
         Stored(CT, sop_uid(3), uids.EXPLICIT_LE, None, 100),
-        stored(tmp_path, 4, syntax=uids.JPEG_BASELINE),
+        stored(tmp_path, 4, syntax=uids.MPEG4_HIGH_41),
         stored(tmp_path, 5, data=corrupt),
         stored(tmp_path, 6, syntax=uids.DEFLATED_LE),
         stored(tmp_path, 7)._replace(size=1 << 20),
@@ -91,7 +91,7 @@ def test_each_object_has_its_own_fate(tmp_path: Path, window: int) -> None:
         (0x0000, False, False, True),
         (0x0110, True, False, False),  # no context of its class
         (0x0110, True, False, False),  # can't be opened
-        (0x0110, True, False, False),  # would need a codec
+        (0x0110, True, False, False),  # there is no codec for it
         (0x0110, True, False, False),  # can't be converted
         (0x0000, False, False, True),
         (0x0110, True, False, False),  # shorter than recorded

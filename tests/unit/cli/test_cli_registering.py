@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from isocenter import database
 from isocenter.cli.app import app
 from isocenter.cli.registering import Name
+from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError
 from isocenter.store.filesystem import FilesystemStore
@@ -147,3 +148,29 @@ def test_names(text: str, expected: Name) -> None:
 def test_a_name_without_a_port_behind_its_colon() -> None:
     with pytest.raises(ConfigurationError):
         Name.of("peer", "WS@host:")
+
+
+def test_an_ae_does_not_get_the_port_of_http(run: Any) -> None:
+    port = Settings().http_port
+    told = run("ae", "add", "NIGHT", f"ports={port}", status=2).output
+    assert f"ae.ports: {port} is the HTTP port" in told
+    run("ae", "add", "NIGHT", f"ports={port + 1}")
+    run("ae", "set", "NIGHT", f"ports={port + 1},{port}", status=2)
+
+
+@pytest.mark.parametrize("command", [("index", "attributes"), ("ae", "list"), ("commit", "list"), ("audit", "list")])
+def test_a_database_that_can_not_be_reached_is_told_in_one_line(
+    command: tuple[str, ...], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOCENTER_DATABASE", f"postgresql://nobody@/none?host={data}")
+    done = runner.invoke(app, [*command, "--data", str(data)])
+    assert done.exit_code == 1
+    assert done.output == "error: the database can't be reached (OperationalError)\n"
+
+
+def test_verify_tells_what_it_found_though_the_database_is_away(data: Path) -> None:
+    url = f"postgresql://nobody@/none?host={data}"
+    done = runner.invoke(app, ["store", "verify", "--data", str(data), "--database", url])
+    assert done.exit_code == 1
+    assert "not compared: index OperationalError" in done.output
+    assert "no objects" in done.output

@@ -2,7 +2,7 @@
 
 import pytest
 
-from isocenter.config import HostedAE, Peer, Settings, Window, assigned, build, entry, load, unassigned
+from isocenter.config import HostedAE, Peer, Settings, Window, assigned, build, check, entry, load, unassigned
 from isocenter.declarations.presets import PRESETS
 from isocenter.declarations.statuses import Service, dimse_status
 from isocenter.declarations.transfer_syntaxes import CHOICES, storage_order
@@ -39,11 +39,41 @@ def test_words_reach_into_tables_and_are_taken_back() -> None:
         ("allow=everything", "peer.allow"),
         ("addresses=here", "peer.addresses"),
         ("title=A\\B", "peer.title"),
+        ("aliases=A,B\\C", "peer.aliases"),
+        ("commitment_report=later", "one of 'either', 'new', 'same'"),
+        ("allow=everything", "one of 'commit', 'find'"),
+        ("character_set=ISO_IR 9999", "peer.character_set: 'ISO_IR 9999'"),
+        ("character_set=\\\\ISO 2022 IR 9", "peer.character_set: 'ISO 2022 IR 9'"),
+        ("character_set_sent=KLINGON", "peer.character_set_sent: 'KLINGON'"),
+        ("syntaxes=1.2.840.10008.1.2,1.2.foo", "peer.syntaxes: '1.2.foo'"),
     ],
 )
 def test_a_wrong_word_is_named(word: str, told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         entry("peer", assigned("peer", {"title": "WS"}, [word]), origin="command line")
+
+
+def test_character_sets_that_are_written_wrongly_in_a_known_way_are_taken() -> None:
+    for term in ("", "\\ISO 2022 IR 87", "latin1", "UTF-8", "GBK", "ISO_IR 6"):
+        assert entry("peer", {"title": "WS", "character_set": term}, origin="test").character_set == term
+
+
+@pytest.mark.parametrize(
+    ("ae", "told"),
+    [
+        ({"preset": "pax"}, r"ae\S*preset.*'viewer'"),
+        ({"duplicates": "kep-first"}, r"ae\S*duplicates.*'keep-first-supplement'"),
+        ({"commitment": {"check": "deep"}}, r"ae\S*commitment\.check.*'digest', 'row', 'size'"),
+        ({"character_set": "ISO_IR 9999"}, r"ae\.character_set: 'ISO_IR 9999'"),
+        ({"syntaxes": ["ImplicitVRLittleEndian"]}, r"ae\.syntaxes"),
+        ({"classes": ["1.2..3"]}, r"ae\.classes"),
+    ],
+)
+def test_a_wrong_value_of_an_ae_is_named_with_what_it_may_be(ae: dict[str, object], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        check(build({"ae": [{"title": "A", **ae}]}))
+    with pytest.raises(ConfigurationError, match=told):
+        entry("ae", {"title": "A", **ae}, origin="command line")
 
 
 def test_a_table_is_no_word() -> None:

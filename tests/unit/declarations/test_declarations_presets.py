@@ -68,7 +68,7 @@ def rows(how: str) -> list[tuple[Key, Answer]]:
     return [(key, answer) for key, answer in mapped() if answer.how == how]
 
 
-@pytest.mark.req("I-CONF-03", "I-CONF-05", "P-CFG-02", "P-CFG-03", "P-CFG-08", "X-QR-84")
+@pytest.mark.req("X-MOD-92", "I-CONF-03", "I-CONF-05", "P-CFG-02", "P-CFG-03", "P-CFG-08", "X-QR-84")
 def test_every_row_of_the_catalogue_is_mapped_once() -> None:
     asked, answered = Counter(catalogue()), Counter(key for key, _ in mapped())
     assert len(asked) > 700

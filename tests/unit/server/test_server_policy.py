@@ -8,6 +8,7 @@ from isocenter.config import HostedAE, Limits, Peer, Settings, Window
 from isocenter.declarations import sop_classes
 from isocenter.dicom import uids
 from isocenter.dimse import Admission
+from isocenter.dimse.negotiation import Offer
 from isocenter.dimse.pdu import (
     AssociateAccept,
     AssociateReject,
@@ -18,6 +19,7 @@ from isocenter.dimse.pdu import (
     UserInformation,
 )
 from isocenter.registry.roster import Roster
+from isocenter.server import policy
 from isocenter.server.board import Board, Kind
 from isocenter.server.policy import ArchivePolicy, Door, Hosts, Places, network_settings, plain
 from material import REQUIREMENTS
@@ -107,6 +109,38 @@ def test_a_hosts_name_is_looked_up_once_a_minute(monkeypatch: pytest.MonkeyPatch
     now[0] += 61
     assert hosts.caller((peer,), "10.0.0.9") is peer
     assert len(asked) == 2
+
+
+def test_while_names_cannot_be_looked_up_peers_may_call_from_where_they_last_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [frozenset({"10.0.0.9"}), frozenset[str](), frozenset({"10.0.0.10"})]
+    now = [100.0]
+    monkeypatch.setattr("isocenter.server.policy._look_up", lambda host: answers.pop(0))
+    hosts = Hosts(lambda: now[0])
+    peer = Peer(title="A", host="modality.example.org")
+    assert hosts.caller((peer,), "10.0.0.9") is peer
+    now[0] += 61  # the name service fails
+    assert hosts.caller((peer,), "10.0.0.9") is peer
+    assert hosts.caller((peer,), "10.0.0.10") is None
+    now[0] += 61  # it is back, and the modality has moved
+    assert hosts.caller((peer,), "10.0.0.9") is None
+    assert hosts.caller((peer,), "10.0.0.10") is peer
+
+
+def test_a_class_in_many_contexts_is_decided_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    offer = policy._offer
+
+    def counted(ae: HostedAE, allowed: policy.Allowed, abstract: str, proposal: AssociateRequest) -> Offer | None:
+        asked.append(abstract)
+        return offer(ae, allowed, abstract, proposal)
+
+    monkeypatch.setattr(policy, "_offer", counted)
+    unknown = tuple(f"1.2.3.{n}" for n in range(70))
+    answers = results(Settings(), *[(CT, unknown)] * 128)
+    assert answers == [(Result.ACCEPTANCE, "1.2.3.0")] * 128
+    assert asked == [CT]
 
 
 @pytest.mark.req("I-SEC-04", "M-SEC-06")
