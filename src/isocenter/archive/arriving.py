@@ -24,6 +24,8 @@ class Origin:
     """What is looked at before an object is kept; None: nothing beyond its identity."""
     coercion: Coercion | None = None
     """What is changed of an object before it is kept; None: nothing."""
+    may_reject: bool = True
+    """Its rejection notes count; if not, they are refused."""
 
 
 UNCHANGED: Final = Outcome({})

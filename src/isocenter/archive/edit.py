@@ -16,7 +16,7 @@ from isocenter.archive.edit_checks import Changes, Target, check_changes, patien
 from isocenter.archive.edit_history import Past, edit_of, is_rejected, later_edits, past_of, present_of
 from isocenter.database import Database
 from isocenter.errors import Reason, Refused, Retriable
-from isocenter.index.journal import edit_record
+from isocenter.index.journal import edit_record, refusal_record
 from isocenter.index.level_models import dumped
 from isocenter.index.records import Edit, Outcome
 from isocenter.index.writer import Writer
@@ -132,6 +132,10 @@ class Edits:
     def _carried_out(self, edit: Edit) -> Outcome:
         try:
             return self._writer.submit(edit).result(_DEADLINE)
+        except Refused:
+            # or the next start would find it undone, and do it when it can be done
+            self._store.append_journal(refusal_record(edit, self._clock()))
+            raise
         except TimeoutError as late:
             raise Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer") from late
 

@@ -77,10 +77,17 @@ def _meet(first: Past, second: Past) -> bool:
         same = all(first.arguments.get(n) == second.arguments.get(n) for n in ("level", "study_uid", "series_uid"))
         patients = {first.arguments.get("identity"), first.old.get("identity_after")}
         tags = first.old["values"].keys() & second.old["values"].keys()
-        return same and second.arguments.get("identity") in patients and bool(tags)
+        return same and second.arguments.get("identity") in patients and (bool(tags) or _renames(second))
+    if first.kind == "attributes" and first.arguments.get("level") == "P" and second.kind == "merge-patients":
+        return second.arguments.get("prior") in (first.arguments.get("identity"), first.old.get("identity_after"))
     if "attributes" in (first.kind, second.kind):
         return False
     return bool(_named(first) & _named(second))
+
+
+def _renames(past: Past) -> bool:
+    """Whether an edit gave a patient another id: by the former one nobody finds it."""
+    return past.old.get("identity_after") not in (None, past.arguments.get("identity"))
 
 
 def _named(past: Past) -> set[str]:

@@ -219,6 +219,9 @@ class Peer(Frozen, frozen=True, kw_only=True):
     """Further addresses or networks (`10.1.0.0/16`) that the title may call from."""
     allow: tuple[Permission, ...] = PERMISSIONS
     """What it may ask for once it is connected (M-SEC-06); Verification always."""
+    may_reject: bool = True
+    """Rejection notes that it sends take objects out of sight (IHE IOCM). If not, they are refused with 0124 and lie in
+    the exceptions area."""
     sop_classes: tuple[ClassRole, ...] = ()
     """Where any is listed, it gets only these SOP classes: `UID`, or `UID:scu`, `UID:scp` for one role (I-SEC-04).
     None listed: all that `allow` opens, but nothing where the policy is `named-classes`."""

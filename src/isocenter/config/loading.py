@@ -19,7 +19,14 @@ from isocenter.errors import ConfigurationError
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
-_SIZES = (("free_space_floor",), ("limits", "object"), ("limits", "identifier"), ("http", "max_body"))
+_SIZES = (
+    ("free_space_floor",),
+    ("limits", "object"),
+    ("limits", "identifier"),
+    ("http", "max_body"),
+    ("imaging", "frame"),
+    ("imaging", "memory"),
+)
 
 
 @dataclass(frozen=True)

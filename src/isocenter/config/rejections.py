@@ -13,8 +13,8 @@ class Rejection(Frozen, frozen=True, kw_only=True):
     """Objects that notes of one title have rejected."""
 
     resend: Resend = "hide"
-    """One that is sent again: refused with status 0111; acknowledged and left out of sight; or back in sight. By default
-    `hide` for quality, `refuse` for safety and worklist, `revive` for expired."""
+    """One that is sent again: refused with status 0111; acknowledged and left out of sight; or back in sight. By
+    default `hide` for quality, `refuse` for safety and worklist, `revive` for expired."""
     remove_after: Seconds | None = None
     """Seconds after which rejected objects are deleted for good. Not given: never."""
 

@@ -1,8 +1,11 @@
-"""What an activity does beyond its tables: proposal and choice of contexts, and the behaviour that PS3.4 asks to "
-"tell."""
+"""What an activity does beyond its tables: proposal and choice of contexts, and the behaviour that PS3.4 asks to
+tell."""
+
+from collections.abc import Iterator
 
 from isocenter.config import HostedAE, Settings
 from isocenter.conformance.model import Block, Bullets, Paragraph
+from isocenter.declarations import rejections
 from isocenter.declarations.activities import Activity, Commitment
 from isocenter.declarations.statuses import Service
 
@@ -27,11 +30,12 @@ def proposing(activity: Activity) -> list[Block]:
             (
                 "Choice of the transfer syntax: an instance leaves in the syntax that it is stored in, byte for byte, "
                 "if a context with it was accepted; else in the first native syntax, in the peer's order of "
-                "preference, that was accepted and that it can be converted to without loss. A list of priorities for "
-                "the peer, where there is one, comes first.",
-                "An instance that is compressed is not decompressed on the way. Images that are held only lossy "
-                "compressed are therefore sent in that form or not at all: where no context with their transfer syntax "
-                "was accepted, these instances fail, and the others are sent.",
+                "preference, that was accepted, or in any other accepted syntax that it can be brought into without "
+                "loss. A list of priorities for the peer, where there is one, comes first.",
+                "Pixel data is decompressed, or compressed without loss, where that is needed to send an instance; it "
+                "stays the same SOP Instance. It is never compressed lossily on the way. Images that are held only lossy "
+                "compressed are decompressed for a peer that does not accept their transfer syntax. Video is sent as "
+                "it is stored or not at all: such instances fail, and the others are sent.",
                 "The SOP class of an instance is never changed: there is no fall-back to a related general SOP class. "
                 "An instance whose class was not accepted fails, and the others are sent.",
             )
@@ -94,7 +98,7 @@ def as_scp(settings: Settings, ae: HostedAE, activity: Activity) -> list[Block]:
                     "The AE is a Level 2 (full) storage SCP: it keeps all attributes of an instance, also private "
                     "ones, unaltered, and without limit of time. Digital signatures stay intact in what is stored."
                 ),
-                Bullets((_VALIDATION[ae.validation], _DUPLICATES[ae.duplicates], *_STORED)),
+                Bullets((_VALIDATION[ae.validation], _DUPLICATES[ae.duplicates], *_STORED, *_resent(settings))),
             ]
         case Service.FIND:
             return [Paragraph(_limits(ae)), Paragraph(_NAMES[ae.person_names]), Paragraph(_rejected(ae))]
@@ -163,6 +167,31 @@ _REJECTED = {
     "show": "are shown beside the others",
     "only": "are all that is shown",
 }
+
+
+_RESENT = {
+    "refuse": "is refused with 0111",
+    "hide": "is acknowledged and stays hidden",
+    "revive": "is acknowledged and comes back in sight",
+}
+
+
+def _resent(settings: Settings) -> Iterator[str]:
+    """What rejection notes do here, title by title."""
+    yield (
+        "Key Object Selection Documents with the titles below are rejection notes (IHE IOCM): what they name, whether "
+        "it has arrived or comes later, goes out of sight."
+    )
+    for title in rejections.TITLES:
+        chosen = getattr(settings.rejection, title.name)
+        kept = "is kept" if chosen.remove_after is None else f"is deleted after {chosen.remove_after:g} s"
+        yield (
+            f"{title.code} {title.meaning}: what it rejected {kept}; an instance of it that is sent again "
+            f"{_RESENT[chosen.resend]}."
+        )
+    forbidden = ", ".join(peer.title for peer in settings.peers if not peer.may_reject)
+    if forbidden:
+        yield f"Rejection notes of these AEs are refused with 0124: {forbidden}."
 
 
 def _rejected(ae: HostedAE) -> str:

@@ -77,6 +77,10 @@ class Filing:
         if fresh:
             supplement(session, fresh, now)
             outcomes.update(self._file_fresh(fresh, held, ledger))
+        for a, (there, _) in zip(wanted, placed, strict=True):
+            outcome = outcomes[a.store_key]
+            if outcome is not None and there is not a:
+                outcomes[a.store_key] = outcome._replace(study_uid=there.study_uid)
         return [outcomes[a.store_key] for a in arrivals]
 
     def _file_fresh(

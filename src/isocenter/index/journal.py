@@ -5,13 +5,19 @@ A record is durable before the index is told, so that an index that is made anew
 `index.records`.
 """
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
 from isocenter.index.records import Deletion, Edit
 from isocenter.index.tables import edit, instance, instance_version, series, study
 from isocenter.store.api import Record
 
 DELETION, VERSION_CHOICE, EDIT = "deletion", "version-choice", "edit"
+EDIT_REFUSED = "edit-refused"
+"""An edit's record came before it, and the index would not have it: it is none, now and later."""
+EDIT_LATE = "edit-late"
+"""An edit that was in doubt (nothing answered) was carried out after edits that came later: when that was."""
 EXCEPTION_DISCARD = "exception-discard"
 """Something of the exceptions area was deleted; there is nothing to do for an index that is made anew."""
 
@@ -30,6 +36,33 @@ def edit_record(what: Edit) -> Record:
     """The record of an edit; `does` is the kind of edit."""
     fields = what._asdict()
     return {**fields, "kind": EDIT, "does": fields["kind"]}
+
+
+def refusal_record(what: Edit, at: int) -> Record:
+    """The record that an edit was refused."""
+    return {"kind": EDIT_REFUSED, "uid": what.uid, "at": at}
+
+
+def late_record(record: Record, at: int) -> Record:
+    """The record that the edit of `record` was carried out at `at` only."""
+    return {"kind": EDIT_LATE, "uid": record.get("uid"), "at": at}
+
+
+def settled(records: Iterable[Record]) -> list[Record]:
+    """Records in the order of their time: edits that were refused are left out, late ones have the time when they were
+    carried out."""
+    found = list(records)
+    refused = {one.get("uid") for one in found if one.get("kind") == EDIT_REFUSED}
+    late = {one.get("uid"): time_of(one) for one in found if one.get("kind") == EDIT_LATE}
+    kept = []
+    for one in found:
+        if one.get("kind") in (EDIT_REFUSED, EDIT_LATE):
+            continue
+        if one.get("kind") != EDIT:
+            kept.append(one)
+        elif one.get("uid") not in refused:
+            kept.append({**one, "at": late.get(one.get("uid"), time_of(one))})
+    return sorted(kept, key=time_of)
 
 
 def edit_of(record: Record) -> Edit:
@@ -67,6 +100,11 @@ def is_undone(connection: Connection, record: Record) -> bool:
     if record.get("kind") == VERSION_CHOICE:
         return connection.execute(_kept(chosen_key(record), time_of(record))).first() is not None
     return True
+
+
+def newest_edit(connection: Connection) -> int:
+    """When the last edit was that the index has; 0 for none."""
+    return int(connection.execute(select(func.max(edit.c.at))).scalar() or 0)
 
 
 def _kept(store_key: str, at: int) -> Select[int]:

@@ -60,6 +60,8 @@ class Query:
     """A date and its time match as one moment (PS3.4 C.2.2.2.5.4; negotiated)."""
     fuzzy: bool = False
     """Fuzzy semantic matching of person names (PS3.18 8.3.4.2)."""
+    empty: bool = False
+    """A value of two quotation marks matches what is empty or absent (PS3.4 C.2.2.2.7; asked for)."""
     ordered: bool = False
     """The same order every time, by arrival; needed where pages are asked for by offset."""
     offset: int = 0
@@ -142,6 +144,7 @@ def plan(query: Query, dialect: str) -> Plan:
     """The statements of `query`. Raises Refused(IDENTIFIER_MISMATCH) for values that can't be read."""
     shape = _shape(query.level, query.access, query.returns, dialect, query.more, query.view)
     conditions = Conditions(shape.frame, shape.dialect, query.sensitivity, combined=query.combined, fuzzy=query.fuzzy)
+    conditions.empty = query.empty
     conditions.add_all(query.keys, query.more)
     checked = _Checked(shape.frame)
     rechecks = [checked.value(key, accepts) for key, accepts in conditions.rechecks]

@@ -5,15 +5,15 @@ only. First received wins: what a row lacks is supplemented from later objects, 
 """
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from isocenter.index import rejecting
 from isocenter.index.level_models import loaded, locked_columns
 from isocenter.index.moving import followed
 from isocenter.index.overlaying import refresh_new
+from isocenter.index.recent import Recent
 from isocenter.index.records import Arrival
 from isocenter.index.sessions import Session
 
@@ -83,31 +83,6 @@ _SERIES_ROWS = (
 _REDIRECTS = "SELECT study_uid, series_uid, to_study FROM redirect WHERE series_uid {any}"
 _NAMED = f"SELECT id, {', '.join((*_IDS, *_PATIENT))} FROM patient WHERE id = ?"  # noqa: S608
 _IDENTITIES = f"SELECT identity, id, {', '.join((*_IDS, *_PATIENT))} FROM patient WHERE identity {{any}}"  # noqa: S608
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class Recent(Generic[K, V]):
-    """The `most` values that were used last."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: OrderedDict[K, V] = OrderedDict()
-
-    def get(self, key: K) -> V | None:
-        found = self._held.get(key)
-        if found is not None:
-            self._held.move_to_end(key)
-        return found
-
-    def put(self, key: K, value: V) -> None:
-        self._held[key] = value
-        if len(self._held) > self._most:
-            self._held.popitem(last=False)
-
-    def clear(self) -> None:
-        self._held.clear()
 
 
 @dataclass(slots=True)
@@ -301,6 +276,7 @@ class Places:
     ) -> dict[tuple[str, str], SeriesPlace]:
         first = _first(arrivals, lambda a: (a.study_uid, a.series_uid))
         known = self._read_series([uid for _, uid in first])
+        before = set(known)
         missing = [a for (study, uid), a in first.items() if (studies[study].study.id, uid) not in known]
         made: dict[Any, int] = {}
         if missing:
@@ -324,7 +300,10 @@ class Places:
             place = known[study.study.id, uid]
             place.study = study
             place.named = named.get(uid, {})
-            place.elsewhere = key in made and any(u == uid and s != study.study.id for s, u in known)
+            place.elsewhere = key in made and (
+                any(u == uid and s != study.study.id for s, u in before)
+                or any(received(a) < received(first[key]) for a in missing if a.series_uid == uid)
+            )
             found[key] = place
             self._series.put(key, place)
         return found
@@ -378,10 +357,18 @@ def _values(source: Mapping[str, Any], columns: Iterable[str]) -> list[Any]:
 
 
 def _first(arrivals: Iterable[Arrival], key: Any) -> dict[Any, Arrival]:
+    """Of each key the one that was received first, in the order in which the keys come."""
     found: dict[Any, Arrival] = {}
     for a in arrivals:
-        found.setdefault(key(a), a)
+        before = found.setdefault(key(a), a)
+        if received(a) < received(before):
+            found[key(a)] = a
     return found
+
+
+def received(a: Arrival) -> tuple[int, str]:
+    """What arrivals are told apart by where the first one wins; a rebuild files them in the same order."""
+    return a.received_at, a.store_key
 
 
 def _apart(arrivals: Sequence[Arrival]) -> list[list[Arrival]]:

@@ -5,6 +5,7 @@ applied at their time between them. So a deletion meets what was there then and 
 choice finds its version. Nothing is deleted from the store.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -81,7 +82,7 @@ def catch_up(
         with database.reading() as connection:
             return journal.is_undone(connection, record)
 
-    records = _records(store, database)
+    records = _late(store, database, _records(store, database))
     with closing(LocalWriter(database)) as writer:
         adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
         _replay(store, adoption, filter(store.exists, unknown(database, store.names())), records, needed=needed)
@@ -110,12 +111,31 @@ def _unknown(database: Database, page: list[str]) -> list[str]:
 
 
 def _records(store: Store, database: Database) -> deque[Record]:
-    """The journal's records of objects by their time. Those of AEs and peers are applied at once, since what is
-    assumed of a sender's objects may depend on them."""
+    """The journal's records of objects by their time, without edits that were refused. Those of AEs and peers are
+    applied at once, since what is assumed of a sender's objects may depend on them."""
     found = list(store.journal())
     recorded.replay(database, found)
-    settled = (recorded.KIND, journal.EXCEPTION_DISCARD)
-    return deque(sorted((one for one in found if one.get("kind") not in settled), key=journal.time_of))
+    others = (recorded.KIND, journal.EXCEPTION_DISCARD)
+    return deque(journal.settled(one for one in found if one.get("kind") not in others))
+
+
+def _late(store: Store, database: Database, records: Iterable[Record]) -> deque[Record]:
+    """The records by the time when they are applied: an edit in doubt that others have overtaken is one of now, which
+    the journal is told, so that a rebuild does the same."""
+    with database.reading() as connection:
+        newest = journal.newest_edit(connection)
+    at = max(time.time_ns() // 1000, newest)
+    found = []
+    for record in records:
+        late = record.get("kind") == journal.EDIT and journal.time_of(record) < newest
+        if late:
+            with database.reading() as connection:
+                late = journal.is_undone(connection, record)
+        if late:
+            at += 1
+            store.append_journal(journal.late_record(record, at))
+        found.append({**record, "at": at} if late else record)
+    return deque(sorted(found, key=journal.time_of))
 
 
 def _replay(

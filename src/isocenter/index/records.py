@@ -170,3 +170,5 @@ class Outcome(NamedTuple):
     conflicts: tuple[str, ...] = ()
     objects: int = 0
     """Of a deletion: how many stored objects it took out."""
+    study_uid: str = ""
+    """Of an arrival: the study where it is, if its series was moved to another than it names."""

@@ -1,10 +1,18 @@
 """First received wins, missing values are supplemented: what a later object adds to its patient, study and series."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from isocenter.index.places import PATIENT_GROUPS, SERIES_GROUPS, STUDY_GROUPS, Level, SeriesPlace, accessions_of
+from isocenter.index.places import (
+    PATIENT_GROUPS,
+    SERIES_GROUPS,
+    STUDY_GROUPS,
+    Level,
+    SeriesPlace,
+    accessions_of,
+    received,
+)
 from isocenter.index.records import Arrival
 from isocenter.index.sessions import Session
 
@@ -13,10 +21,16 @@ ATTRIBUTE_COLUMNS = ("level", "owner", "path", "item", "value", "fold")
 
 
 def supplement(session: Session, arrivals: Sequence[tuple[Arrival, SeriesPlace]], now: int) -> None:
-    """Add what the rows above each of `arrivals` lack; level by level, for the sake of the order of locks."""
-    for work in (_patient, _study, _series):
-        for a, place in arrivals:
-            work(session, a, place, now)
+    """Add what the rows above each of `arrivals` lack; level by level and row by row, for the sake of
+    the order of locks; of each row what was received first comes first."""
+    by_time = sorted(arrivals, key=lambda one: received(one[0]))
+    for work, row in _LEVELS:
+        turns: dict[int, list[tuple[Arrival, SeriesPlace]]] = {row(place): [] for _, place in arrivals}
+        for a, place in by_time:
+            turns[row(place)].append((a, place))
+        for turn in turns.values():
+            for a, place in turn:
+                work(session, a, place, now)
 
 
 def _patient(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None:
@@ -53,6 +67,15 @@ def _series(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None:
         return
     level.last = a.series
     fill(session, "series", "E", level, SERIES_GROUPS, a.series, a.attributes, now)
+
+
+_Work: TypeAlias = Callable[[Session, Arrival, SeriesPlace, int], None]
+_LEVELS: tuple[tuple[_Work, Callable[[SeriesPlace], int]], ...] = (
+    (_patient, lambda place: place.study.patient.id),
+    (_study, lambda place: place.study.study.id),
+    (_series, lambda place: place.level.id),
+)
+"""What is done at each level, and which row it concerns."""
 
 
 def fill(

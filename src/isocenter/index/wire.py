@@ -69,8 +69,8 @@ def parse_answer(body: memoryview) -> tuple[int, Outcome | IsocenterError]:
     """Number and outcome of an answer's body."""
     number, verdict, *rest = _decoder.decode(body)
     if verdict is not None:
-        existing_key, conflicts, objects = rest
-        return number, Outcome(verdict, existing_key, tuple(conflicts), objects)
+        existing_key, conflicts, objects, study_uid = rest
+        return number, Outcome(verdict, existing_key, tuple(conflicts), objects, study_uid)
     retriable, reason, comment = rest
     return number, (Retriable if retriable else Refused)(Reason(reason), comment)
 

@@ -139,5 +139,6 @@ def _the_row(connection: Connection, kind: Kind, title: str, host: str | None, *
         raise ConfigurationError(f"there is no {kind} {title!r}{f' at {host}' if host else ''} in the database")
     if len(meant) > 1:
         hosts = ", ".join(row.host or "any host" for row in meant)
-        raise ConfigurationError(f"{kind} {title!r} is there more than once ({hosts}): say {title}@HOST")
+        anywhere = "" if all(row.host for row in meant) else f", or {title}@ for the one at any host"
+        raise ConfigurationError(f"{kind} {title!r} is there more than once ({hosts}): say {title}@HOST{anywhere}")
     return meant[0]

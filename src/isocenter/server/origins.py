@@ -32,4 +32,5 @@ def origin_of(
         policy=DuplicatePolicy(ae.duplicates),
         inspection=inspection_of(ae, tables_in(standard)),
         coercion=coercion,
+        may_reject=peer is None or peer.may_reject,
     )

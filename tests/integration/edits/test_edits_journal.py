@@ -16,6 +16,9 @@ from isocenter.archive.edit_history import conflicts
 from isocenter.archive.likeness import likeness
 from isocenter.errors import Refused
 from isocenter.index import rebuild, tables
+from isocenter.index.journal import edit_record
+from isocenter.index.level_models import dumped
+from isocenter.index.records import Edit
 
 
 def described(index: database.Database) -> list[str]:
@@ -76,3 +79,58 @@ def test_an_audit_survives_the_index_and_is_not_doubled(tmp_path: Path, sqlite_u
             rebuild.rebuild(archive.store, index, compare=likeness)
         assert archive.rows("audit") == before
         assert agreed(archive) == told
+
+
+def test_an_edit_that_was_refused_is_not_made_up_for_later(tmp_path: Path, sqlite_url: str) -> None:
+    """Its record was there before it was refused; what it asks for may have become possible since."""
+    with running(tmp_path, sqlite_url) as archive:
+        archive.send(made(1, PatientID="P"))
+        with pytest.raises(Refused, match="no such patient"):
+            editor(archive).merge_patients("\\P", "\\Q", WHO)
+        archive.send(made(1, study=2, PatientID="Q"))
+        told = agreed(archive)
+    with running(tmp_path, sqlite_url) as archive:
+        archive.ingest.writer.close()
+        with closing(database.open(sqlite_url)) as index:
+            assert rebuild.catch_up(archive.store, index, compare=likeness).journal == 0
+        assert agreed(archive) == told
+
+
+def test_of_a_patient_who_was_renamed_or_merged_later_that_is_taken_back_first(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url) as archive:
+        archive.send(made(1, PatientID="P"), made(1, study=2, PatientID="Q"))
+        told = agreed(archive)
+        edits = editor(archive)
+        named = edits.attributes(Target.patient("\\P"), attributes(PatientName="Roe^Jane"), WHO)
+        renamed = edits.attributes(Target.patient("\\P"), attributes(PatientID="R"), WHO)
+        merged = edits.merge_patients("\\R", "\\Q", WHO)
+        for early, late in ((named, renamed), (renamed, merged)):
+            with pytest.raises(Refused, match=f"{late.uid} came later"):
+                edits.revert(early.uid, WHO)
+        edits.revert(merged.uid, WHO)
+        with pytest.raises(Refused, match=f"{renamed.uid} came later"):
+            edits.revert(named.uid, WHO)
+        edits.revert(renamed.uid, WHO)
+        edits.revert(named.uid, WHO)
+        assert agreed(archive) == told
+
+
+def test_an_edit_in_doubt_that_others_overtook_counts_from_when_it_was_carried_out(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    """The server died between the record and the index; somebody went on without it."""
+    with running(tmp_path, sqlite_url) as archive:
+        archive.send(made(1))
+        arguments = {"level": "S", "study_uid": study_uid(), "changes": attributes(StudyDescription="doubtful")}
+        doubtful = Edit("d" * 32, "attributes", 1_800_000_000_000_000, "tester", "", dumped(arguments))
+        archive.store.append_journal(edit_record(doubtful))
+        later = editor(archive, clock=lambda: doubtful.at + 1)
+        later.attributes(Target.study(study_uid()), attributes(StudyDescription="sure"), WHO)
+    with running(tmp_path, sqlite_url) as archive:
+        archive.ingest.writer.close()
+        with closing(database.open(sqlite_url)) as index:
+            assert rebuild.catch_up(archive.store, index, compare=likeness).journal == 1
+            assert rebuild.catch_up(archive.store, index, compare=likeness).journal == 0
+            assert described(index) == ["doubtful"]
+            rebuild.rebuild(archive.store, index, compare=likeness)
+            assert described(index) == ["doubtful"]

@@ -17,7 +17,7 @@ from isocenter.archive.query import Query, find
 from isocenter.archive.rejecting import Rejecting, remove
 from isocenter.archive.rejection import view_of
 from isocenter.archive.rejection_notes import Named, Subject, note
-from isocenter.config import HostedAE
+from isocenter.config import HostedAE, Peer
 from isocenter.config.rejections import Rejection, Rejections
 from isocenter.declarations.query_keys import Level
 from isocenter.declarations.rejections import (
@@ -108,6 +108,20 @@ def test_an_ordinary_key_object_rejects_nothing(archive: Running) -> None:
     archive.send(one, note_of(interesting, one))
     assert sorted(row.rejected for row in archive.rows("instance")) == [0, 0]
     assert archive.rows("rejection") == []
+
+
+def test_a_peer_may_be_forbidden_to_reject(tmp_path: Path, sqlite_url: str) -> None:
+    peers = [Peer(title="MODALITY", may_reject=False), Peer(title="QA")]
+    with running(tmp_path, sqlite_url, peers=peers) as archive:
+        one, other = made(1), made(2)
+        interesting = note_of(Title(0, "", "113000", "Of Interest"), one)
+        archive.send(one, other, interesting, calling="MODALITY")
+        (refused,) = archive.store_all(note_of(QUALITY, one), calling="MODALITY")
+        assert (refused.status, refused.comment) == (0x0124, "this peer may not reject objects")
+        assert {row.rejected for row in archive.rows("instance")} == {0}
+        archive.send(note_of(QUALITY, one), calling="QA")
+        archive.send(note_of(QUALITY, other), calling="NOBODY-KNOWS")
+        assert [row.sop_uid for row in archive.rows("instance") if not row.rejected] == [interesting.sop_uid]
 
 
 def test_the_latest_of_several_notes_counts(archive: Running) -> None:

@@ -84,3 +84,17 @@ def test_dicomweb_shows_rejected_objects_as_its_ae_is_set(tmp_path: Path, reject
                 assert client.get(path + more, headers={"Accept": "*/*"}).status_code == (
                     200 if number in expected else 404
                 )
+
+
+def test_stow_names_the_study_that_a_split_series_is_in(tmp_path: Path) -> None:
+    with opened_archive(tmp_path) as (client, archive):
+        first = image(1)
+        send(client, first)
+        there = f"{first.StudyInstanceUID}.77"
+        edits(archive).split_series(str(first.StudyInstanceUID), str(first.SeriesInstanceUID), there, WHO)
+        for late in (image(2), image(2), first):  # new, and sent again
+            [told] = send(client, late).json()["00081199"]["Value"]
+            [url] = told["00081190"]["Value"]
+            assert f"/studies/{there}/series/{first.SeriesInstanceUID}/instances/{late.SOPInstanceUID}" in url
+            answer = client.get(url.partition("/dicom-web")[2], headers={"Accept": ANY})
+            assert answer.status_code == 200, answer.text

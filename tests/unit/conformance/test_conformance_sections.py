@@ -9,7 +9,7 @@ from isocenter.conformance.building import statement
 from isocenter.conformance.checks import findings
 from isocenter.conformance.facts import COMMAND_TITLE
 from isocenter.conformance.model import Bullets, Figure, Statement
-from isocenter.declarations import association_failures, sop_classes
+from isocenter.declarations import association_failures, rejections, sop_classes
 from isocenter.declarations.repertoire_names import names
 from isocenter.dicom import uids
 from isocenter.dicom.charset import TERMS
@@ -338,3 +338,25 @@ def test_the_exceptions_of_the_sample_server_have_a_row(row: dict[str, str]) -> 
     }
     wanted = next(ours for theirs, ours in words.items() if row["exception"].startswith(theirs))
     assert wanted in told
+
+
+def test_what_rejection_notes_do_is_told_title_by_title() -> None:
+    settings = build(
+        {
+            "rejection": {"quality": {"resend": "revive", "remove_after": 60}},
+            "peer": [{"title": "CT1", "host": "ct1", "may_reject": False}],
+        }
+    )
+    bullets = [
+        item
+        for _, each in statement(settings, date=DATE).numbered()
+        for block in each.blocks
+        if isinstance(block, Bullets)
+        for item in block.items
+    ]
+    for title in rejections.TITLES:
+        [told] = [item for item in bullets if item.startswith(f"{title.code} {title.meaning}: ")]
+        revived = title.name in ("quality", "expired")
+        assert ("comes back in sight" in told) == revived
+        assert ("is deleted after 60 s" in told) == (title.name == "quality")
+    assert "Rejection notes of these AEs are refused with 0124: CT1." in bullets

@@ -1,6 +1,7 @@
 """What becomes of arrivals, on both databases (docs/design.md section 4, duplicates and data model)."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ from sqlalchemy import func, select
 from arrivals import ROOT, arrival
 from isocenter.database import Database
 from isocenter.index import tables
+from isocenter.index.filing import Filing
+from isocenter.index.places import Places
 from isocenter.index.records import Arrival, Choice, Deletion, ExceptionNote, Outcome, Record
+from isocenter.index.sessions import session
 from isocenter.index.writer import LocalWriter
 
 
@@ -310,3 +314,26 @@ def test_long_and_odd_values(filed: Filed) -> None:
     a = arrival(patient="9" * 256, patient_values=names, study_values={"accession": "É" * 256})
     assert filed(a).verdict == "stored"
     assert filed(arrival(2, sop_uid="1." * 128)).verdict == "stored"
+
+
+@pytest.mark.req("M-STORE-06")
+def test_of_one_batch_what_was_received_first_wins(filed: Filed) -> None:
+    """A rebuild files in large batches what came one by one; the answers must not depend on that."""
+    late = arrival(
+        1, 1, 1, patient="A", study_values={"description": "late"}, patient_values={"birth_date": "19500101"}
+    )
+    early = arrival(1, 1, 2, patient="Z", study_values={"description": "early", "accession": ""})
+    between = arrival(1, 1, 3, patient="Z", name="Other", patient_values={"birth_date": "19600101"})
+    twin = arrival(2, 9, 4, patient="B")._replace(series_uid=early.series_uid)
+    batch = [a._replace(received_at=at) for a, at in ((late, 30), (early, 10), (between, 20), (twin, 40))]
+    with closing(session(filed.database)) as one, one.transaction():
+        outcomes = Filing(one, Places(one)).file(batch, 100)
+    assert [outcome.conflicts for outcome in outcomes if outcome] == [("patient-differs",), (), (), ()]
+    assert filed.rows("study", "study_uid", "patient_id", "birth_date", "description", "accession") == [
+        (early.study_uid, "Z", "19600101", "early", "A1"),
+        (twin.study_uid, "B", "", "Thorax", "A2"),
+    ]
+    assert filed.rows("conflict", "kind", "study_uid") == [
+        ("patient-differs", late.study_uid),
+        ("uid-in-other-study", twin.study_uid),
+    ]
