@@ -11,12 +11,12 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final, NamedTuple
 
-from isocenter.dicom.dataset import encode_element, string_of
+from isocenter.dicom.dataset import string_of
 from isocenter.dicom.deflate import Inflating
 from isocenter.dicom.dictionary import vr_of
 from isocenter.dicom.elements import LONG_VRS, MalformedDataSet, NeedMore, Window
 from isocenter.dicom.jumping import RawElement
-from isocenter.dicom.overlay import Changes, Edit, Overlay, edits
+from isocenter.dicom.overlay import Changes, Edit, Overlay, Prepared, edits, plan_of
 from isocenter.dicom.part10 import Received
 from isocenter.dicom.placing import Places, placed
 from isocenter.dicom.scan import HEADER_BOUND, Scan, scan, scan_file
@@ -164,8 +164,10 @@ class _Held:
 
     def __init__(self, head: bytes, syntax: str, whole: bool) -> None:
         self._head, self._syntax, self._whole = head, syntax, whole
+        self.asked = False
 
     def __call__(self, tags: frozenset[int]) -> Mapping[int, RawElement]:
+        self.asked = True
         return scan(self._head, self._syntax, tags, whole=self._whole).elements
 
     def window(self) -> Window:
@@ -178,8 +180,10 @@ class _Stored:
 
     def __init__(self, read: Read, size: int, syntax: str) -> None:
         self._read, self._size, self._syntax = read, size, syntax
+        self.asked = False
 
     def __call__(self, tags: frozenset[int]) -> Mapping[int, RawElement]:
+        self.asked = True
         return scan_file(self._read, self._size, self._syntax, tags).elements
 
     def window(self) -> Window:
@@ -196,10 +200,18 @@ def _asked(
     told = Identity(_uid(found, _SOP_CLASS), _uid(found, _SOP_INSTANCE))
     if told != identity:
         return Outcome({})
-    scanned = coercion.tags
-    view = View(found.elements, scanned, found.encoding, assumed=assumed, fetch=source, facts=coercion.facts)
+    scanned, elements = coercion.tags, found.elements
+    seen = (identity.sop_class, found.encoding, assumed, at // 1_000_000, *map(elements.get, scanned))
+    outcome = coercion.memory.recall(seen)
+    if outcome is not None:
+        return outcome
+    view = View(elements, scanned, found.encoding, assumed=assumed, fetch=source, facts=coercion.facts)
     invalid = _invalid(found, source.window(), assumed) if coercion.drop_invalid else ()
-    return coercion.apply(view, identity.sop_class, at, invalid)
+    outcome = coercion.apply(view, identity.sop_class, at, invalid)
+    if coercion.repeatable and not source.asked:
+        outcome = outcome._replace(changes=Prepared(outcome.changes))
+        coercion.memory.keep(seen, outcome)
+    return outcome
 
 
 def _invalid(found: Scan, window: Window, assumed: str) -> tuple[int, ...]:
@@ -220,10 +232,10 @@ def _identity_of(outcome: Outcome, before: Identity) -> Identity:
 
 def _scan_of(found: Scan, changes: Changes, indexed: frozenset[int], grown: int) -> Scan:
     """What a scan of the changed data set for what is `indexed` would find, where `found` was found before."""
-    elements = {tag: raw for tag, raw in found.elements.items() if tag not in changes}
-    for tag, element in changes.items():
-        if element is not None and tag in indexed:
-            encoded = encode_element(tag, *element, found.encoding)
+    elements, puts = dict(found.elements), plan_of(changes, found.encoding).puts
+    for tag in changes:
+        elements.pop(tag, None)
+        if tag in indexed and (encoded := puts.get(tag)):
             vr = vr_of(tag) if found.encoding.implicit else encoded[4:6].decode("ascii")
             start = 12 if vr in LONG_VRS and not found.encoding.implicit else 8
             elements[tag] = RawElement(vr_of(tag) if vr == "UN" else vr, encoded[start:])

@@ -149,6 +149,43 @@ class Overlay(Edited):
         super().__init__(read, size, syntax, lambda window: edits(window, syntax, changes), bound=bound)
 
 
+class Plan(NamedTuple):
+    """What changes come to in one encoding."""
+
+    puts: Mapping[int, bytes]
+    """The new elements."""
+    gone: frozenset[int]
+    """Tags that don't stay as they are: those changed, and the lengths of their groups."""
+    firsts: frozenset[int]
+    """The first four bytes of such elements as numbers."""
+
+
+def plan_of(changes: Changes, written: Encoding) -> Plan:
+    """What they come to in an encoding."""
+    return changes.plan(written) if isinstance(changes, Prepared) else _plan(changes, written)
+
+
+def _plan(changes: Changes, written: Encoding) -> Plan:
+    puts = {tag: encode_element(tag, *element, written) for tag, element in changes.items() if element is not None}
+    gone = frozenset(changes) | {tag & 0xFFFF0000 for tag in changes}
+    return Plan(puts, gone, frozenset(keys_for(gone, written.little)))
+
+
+class Prepared(dict[int, Element | None]):
+    """Changes that are laid over one object after another: encoded once. Not to be changed any more."""
+
+    def __init__(self, changes: Changes) -> None:
+        super().__init__(changes)
+        self._plans: dict[Encoding, Plan] = {}
+
+    def plan(self, written: Encoding) -> Plan:
+        """See `plan_of`."""
+        plan = self._plans.get(written)
+        if plan is None:
+            plan = self._plans[written] = _plan(self, written)
+        return plan
+
+
 def edits(
     window: Window, syntax: str, changes: Changes, places: Mapping[int, tuple[int, int]] = _NO_PLACES
 ) -> Iterator[Edit]:
@@ -157,9 +194,8 @@ def edits(
     if not changes:
         return
     written = encoding_at(window, 0, encoding_of(syntax))
-    pending = [tag for tag in sorted(changes, reverse=True) if changes[tag] is not None]
-    gone = frozenset(changes) | {tag & 0xFFFF0000 for tag in changes}
-    firsts, advance = frozenset(keys_for(gone, written.little)), _ADVANCE[written]
+    puts, gone, firsts = plan_of(changes, written)
+    pending, advance = sorted(puts, reverse=True), _ADVANCE[written]
     known, todo, last, pos = sorted(places), sorted(gone, reverse=True), max(changes), 0
     while todo and not window.ended(pos):
         if known and (lower := bisect_left(known, todo[-1])):
@@ -176,7 +212,7 @@ def edits(
             raise MalformedDataSet("an item stands where an element should", pos)
         added = b""
         if tag >> 16 != 0xFFFE:
-            added = _encoded(pending, tag, changes, written)
+            added = _before(pending, tag, puts)
             while todo and todo[-1] < tag:
                 todo.pop()
         after = header.offset + header.length if todo else pos
@@ -185,13 +221,13 @@ def edits(
             after = skip_undefined(window, header.offset, header.vr, tag, encoding)[1]
         if tag in gone:
             if pending and pending[-1] == tag:
-                added += _encoded(pending, tag + 1, changes, written)
+                added += _before(pending, tag + 1, puts)
             yield Edit(pos, after, added)
         elif added:
             yield Edit(pos, pos, added)
         pos = after
     if pending:
-        yield Edit(pos, pos, _encoded(pending, last + 1, changes, written))
+        yield Edit(pos, pos, _before(pending, last + 1, puts))
     if not places:
         yield from _stragglers(window, pos, written, gone)
 
@@ -245,14 +281,11 @@ _ADVANCE: Final = {
 }
 
 
-def _encoded(pending: list[int], before: int, changes: Changes, written: Encoding) -> bytes:
+def _before(pending: list[int], before: int, puts: Mapping[int, bytes]) -> bytes:
     """The new elements whose place is before tag `before`; they are pending no more."""
     made = b""
     while pending and pending[-1] < before:
-        tag = pending.pop()
-        element = changes[tag]
-        assert element is not None
-        made += encode_element(tag, element.vr, element.value, written)
+        made += puts[pending.pop()]
     return made
 
 

@@ -1,7 +1,7 @@
 """The rules that are for one association, applied to one object after another."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from isocenter import telemetry
@@ -54,6 +54,24 @@ class Outcome(NamedTuple):
 NOTHING: Final = Outcome({})
 
 
+class Memory:
+    """What was made of the object before. Those of a series mostly have the same values where the rules look."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: tuple[Hashable, Outcome] = (None, NOTHING)
+
+    def recall(self, seen: Hashable) -> Outcome | None:
+        """The outcome, if the rules have `seen` the same before."""
+        before, outcome = self._known
+        return outcome if before == seen else None
+
+    def keep(self, seen: Hashable, outcome: Outcome) -> None:
+        """Remember it, in the place of what was known."""
+        self._known = (seen, outcome)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Coercion:
     """What happens to the objects of one association. `tags`: elements of the top level that it looks at."""
@@ -70,6 +88,12 @@ class Coercion:
     facts: Mapping[str, str] | None = None
     account: bool = True
     """What a hook changes is recorded in Original Attributes; not as objects leave, where it may hide something."""
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether objects that have the same elements of `tags` fare the same, within one second."""
+        return self.hook is None and not self.drop_invalid
 
     def apply(self, view: View, sop_class: str, at: int, invalid: tuple[int, ...] = ()) -> Outcome:
         """What becomes of an object of this class, at this time (microseconds since 1970, UTC); `invalid` elements go.
@@ -110,7 +134,7 @@ class Coercion:
             self.hook(view)
         except IsocenterError:
             raise
-        except Exception as fault:
+        except (Exception, SystemExit) as fault:
             log.error("hook.failed", exc_info=True, calling=self.source)
             raise Refused(Reason.UNABLE_TO_PROCESS, "a hook of this archive failed") from fault
         if self.account:

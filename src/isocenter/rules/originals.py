@@ -38,7 +38,7 @@ def record(view: View, tags: Iterable[int], reason: str, by: Modifier, invalid: 
     former = {tag: _former(view, tag) for tag in sorted(tags)}
     item: DataSet = {
         _MODIFIED: Element("SQ", (former,)),
-        _AT: Element("DT", _second(by.at // 1_000_000) + b".%06d+0000" % (by.at % 1_000_000)),
+        _AT: Element("DT", _second(by.at // 1_000_000)),
         _SYSTEM: text("LO", by.system),
         _SOURCE: text("LO", by.source),
         _REASON: Element("CS", reason.encode("ascii")),
@@ -51,7 +51,7 @@ def record(view: View, tags: Iterable[int], reason: str, by: Modifier, invalid: 
 @lru_cache(maxsize=4)
 def _second(at: int) -> bytes:
     """Year to second, UTC; kept, since many objects come within one."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y%m%d%H%M%S").encode("ascii")
+    return datetime.fromtimestamp(at, UTC).strftime("%Y%m%d%H%M%S+0000").encode("ascii")
 
 
 def _former(view: View, tag: int) -> Element:

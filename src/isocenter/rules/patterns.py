@@ -1,7 +1,8 @@
 """Regular expressions and wildcards of rules, bounded in what they can cost.
 
 A pattern's cost grows with the length of the text and with the ways in which its repetitions can share it. So only the
-first 256 characters of a value are looked at, and a repetition within an unbounded one is refused.
+first 256 characters of a value are looked at, those ways are counted, and a repetition or a choice within an unbounded
+repetition is refused.
 """
 
 import re
@@ -14,9 +15,9 @@ MOST_LOOKED_AT: Final = 256
 """Characters of a value."""
 _LONGEST: Final = 500
 """Characters of a pattern."""
-_MOST_REPETITIONS: Final = 8
-_REPEATS: Final = frozenset([_constants.MAX_REPEAT, _constants.MIN_REPEAT])
-_UNBOUNDED: Final = 64
+_MOST_WAYS: Final = 1 << 26
+"""In which repetitions and choices may share a text: some seconds in the very worst case, three `.*` and a little."""
+_REPEATS: Final = frozenset([_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT])
 
 Test = Callable[[str], bool]
 
@@ -30,24 +31,33 @@ def compiled(text: str) -> re.Pattern[str]:
         tree = _parser.parse(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"no regular expression: {error}") from error
-    if _count(tree, within=False) > _MOST_REPETITIONS:
-        raise ValueError(f"a pattern has at most {_MOST_REPETITIONS} unbounded repetitions")
+    if _ways(tree) > _MOST_WAYS:
+        raise ValueError("repetitions and choices of the pattern can be combined in too many ways; write it with fewer")
     return pattern
 
 
-def _count(tree: Any, *, within: bool) -> int:
-    """Unbounded repetitions in a pattern's tree. Raises ValueError for one within another."""
-    found = 0
+def _ways(tree: Any) -> int:
+    """In how many ways a pattern's tree can take a text in, at most. Raises ValueError for ways without bound."""
+    found = 1
     for op, argument in tree:
         if op in _REPEATS:
-            _least, most, body = argument
-            unbounded = most is _constants.MAXREPEAT or most > _UNBOUNDED
-            if within and unbounded:
-                raise ValueError("a repetition within a repetition may take for ever; write it without")
-            found += unbounded + _count(body, within=within or unbounded)
+            found *= _repeated(*argument)
+        elif op is _constants.BRANCH:
+            found *= sum(_ways(part) for part in argument[1])
         else:
-            found += sum(_count(part, within=within) for part in _parts(argument))
+            for part in _parts(argument):
+                found *= _ways(part)
+        found = min(found, _MOST_WAYS + 1)
     return found
+
+
+def _repeated(least: int, most: int, body: Any) -> int:
+    within = _ways(body)
+    if most is _constants.MAXREPEAT or most > MOST_LOOKED_AT:
+        if within > 1:
+            raise ValueError("a repetition within a repetition, or a choice, may take for ever; write it without")
+        return MOST_LOOKED_AT
+    return int((most - least + 1) * min(within, _MOST_WAYS + 1) ** most)
 
 
 def _parts(argument: Any) -> list[Any]:

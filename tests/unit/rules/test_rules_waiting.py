@@ -112,3 +112,25 @@ def test_damaged_objects_are_changed_or_pass_but_never_break(more: Any, at: int,
         )  # fmt: skip
     except Refused:
         assert decided.received is None or decided.refusal is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["1", "2"]), st.sampled_from(["A^B", "C^D"]), st.integers(1, 3), st.integers(0, 1)),
+        min_size=2,
+        max_size=8,
+    ),
+    st.sampled_from([uids.EXPLICIT_LE, uids.IMPLICIT_LE, uids.EXPLICIT_BE]),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_came_before_does_not_matter(objects: list[tuple[str, str, int, int]], syntax: str) -> None:
+    shared = ruled()
+    for patient, name, number, second in objects:
+        content = {**NAMED, **data_set(PatientID=patient, PatientName=name, InstanceNumber=str(number))}
+        data = encode({**content, 0x7FE00010: Element("OW", bytes(400))}, syntax)
+        made = []
+        for each in (shared, ruled()):
+            waiting = Waiting(each, Identity(CT, "1.2.3"), syntax, INDEXED, "", AT + second * 1_000_000)
+            assert waiting.feed([memoryview(data)]) is None
+            made.append(waiting.finish())
+        assert made[0] == made[1]
