@@ -26,6 +26,7 @@ from isocenter.config import (
 )
 from isocenter.config.coercion import Action, Condition, Hooks, Rule
 from isocenter.config.explaining import explanations, without_ids
+from isocenter.config.imaging import Imaging
 from isocenter.config.rejections import Rejection
 from isocenter.config.security import Identity, Jwt, Tls, User
 from isocenter.config.settings import Revision, Statement
@@ -44,6 +45,7 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
     ("[http]", "http", Http),
     ("[http.lanes]: work at once", "http.lanes", Lanes),
     ("[index]: what queries may name beside the usual", "index", Index),
+    ("[imaging]: what decoding and encoding of pixels may take", "imaging", Imaging),
     (
         "[rejection.TITLE]: objects that a note rejected; TITLE is one of quality, safety, worklist, expired",
         "rejection",

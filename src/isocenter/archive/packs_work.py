@@ -4,12 +4,8 @@ Run as a program it reads batches from standard input and answers on standard ou
 come for `IDLE` seconds.
 """
 
-import os
-import select
-import signal
-import sys
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,6 +16,7 @@ from isocenter.dicom.headers import MalformedDataSet, NeedMore
 from isocenter.dicom.overlay import overlaid
 from isocenter.dicom.scan import scan
 from isocenter.dicom.uids import EXPLICIT_LE, transfer_syntax
+from isocenter.workers.serving import serve
 
 IDLE = 120.0
 _NOTHING: frozenset[int] = frozenset()
@@ -109,43 +106,11 @@ def write_all(headers: Sequence[Header], memory: Memory) -> list[Written]:
     return [write(header, memory.cache(header)) for header in headers]
 
 
-class Pipe:
-    """Messages with their length in front, over two binary streams."""
-
-    def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
-        self._incoming, self._outgoing = incoming, outgoing
-
-    def send(self, message: object) -> None:
-        """Send what msgpack can carry."""
-        body = msgspec.msgpack.encode(message)
-        self._outgoing.write(len(body).to_bytes(8, "little"))
-        self._outgoing.write(body)
-        self._outgoing.flush()
-
-    def receive(self) -> bytes:
-        """The next message, still encoded; empty when the other side has gone."""
-        size = int.from_bytes(self._incoming.read(8), "little")
-        body = self._incoming.read(size) if size else b""
-        return body if len(body) == size else b""
-
-    def close(self) -> None:
-        """Close both."""
-        self._outgoing.close()
-        self._incoming.close()
-
-
 def main() -> None:
-    """Answer batches. An interrupt at the terminal is for the server, which then closes our input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pipe = Pipe(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # nothing else may write into the answers
+    """Answer batches."""
     batches = msgspec.msgpack.Decoder(list[Header])
     memory = Memory()
-    while select.select([0], [], [], IDLE)[0]:
-        body = pipe.receive()
-        if not body:
-            return
-        pipe.send(write_all(batches.decode(body), memory))
+    serve(lambda body: [msgspec.msgpack.encode(write_all(batches.decode(body), memory))], IDLE)
 
 
 if __name__ == "__main__":

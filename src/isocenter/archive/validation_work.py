@@ -9,21 +9,18 @@ standard output until that ends or nothing has come for `IDLE` seconds.
 
 import io
 import logging
-import os
 import re
-import select
-import signal
 import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from isocenter.archive.packs_work import Pipe
 from isocenter.archive.validation_values import named
 from isocenter.dicom.deflate import inflate
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.errors import ConfigurationError
+from isocenter.workers.serving import serve
 
 IDLE: Final = 300.0
 _EDITION: Final = re.compile(r"\d{4}[a-h]")
@@ -118,27 +115,23 @@ def _data_set(request: Request) -> Any:
 
 
 def main() -> None:
-    """Answer requests. An interrupt at the terminal is for the server, which then closes our input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Answer requests. A text instead of a list says why it can't be done; the next request tries again."""
     logging.disable(logging.CRITICAL)
-    pipe = Pipe(sys.stdin.buffer, os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # nothing else may write into the answers
-    try:
-        info = tables(Path(sys.argv[1]))
-    except ConfigurationError as error:
-        pipe.receive()
-        pipe.send(error.comment)  # a text instead of a list: it can't be done
-        return
-    requests = msgspec.msgpack.Decoder(Request)
-    while select.select([0], [], [], IDLE)[0]:
-        body = pipe.receive()
-        if not body:
-            return
+    folder, requests = Path(sys.argv[1]), msgspec.msgpack.Decoder(Request)
+    held: list[Any] = []
+
+    def answer(body: bytearray) -> list[bytes]:
         try:
-            pipe.send(findings(requests.decode(body), info))
+            held[:] = held or [tables(folder)]
+            found: list[str] | str = findings(requests.decode(body), held[0])
+        except ConfigurationError as error:
+            found = error.comment
         except Exception:
             # what pydicom can't read at all is found fault with by its sender's archive, not by the end of this process
-            pipe.send(["the data set can't be read by pydicom"])
+            found = ["the data set can't be read by pydicom"]
+        return [msgspec.msgpack.encode(found)]
+
+    serve(answer, IDLE)
 
 
 if __name__ == "__main__":

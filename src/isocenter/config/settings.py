@@ -24,6 +24,7 @@ from isocenter.config.entities import (
     SyntaxPriority,
     Window,
 )
+from isocenter.config.imaging import Imaging
 from isocenter.config.kinds import Frozen, PduLength, Port, Positive, Seconds, Secret, Whole
 from isocenter.config.rejections import Rejections
 from isocenter.config.security import Identity, Tls, User
@@ -117,6 +118,12 @@ class Http(Frozen, frozen=True, kw_only=True):
     """How clients see this server (`https://pacs.example.org/archive`), where forwarded headers do not tell."""
     allow_delete: bool = False
     """DICOMweb DELETE is answered."""
+    allow_reject: bool = False
+    """Rejection over DICOMweb (`POST .../reject/CODE^DCM`) is answered."""
+    search: Literal["open", "patient", "filtered"] = "open"
+    """What a QIDO-RS search must name: nothing, a Patient ID, or any matching key; one that doesn't gets 413."""
+    origins: tuple[str, ...] = ()
+    """Origins whose pages may use this server from a browser (CORS): `https://viewer.example.org`, or `*`."""
     max_body: Whole = 0
     """Largest request body; 0: as much as the disk takes."""
     limit: Whole = 0
@@ -195,6 +202,7 @@ class Settings(Frozen, frozen=True, kw_only=True):
     processes: Processes = Processes()
     http: Http = Http()
     index: Index = Index()
+    imaging: Imaging = Imaging()
     rejection: Rejections = Rejections()
     statement: Statement = Statement()
     tls: Tls = Tls()

@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeAlias
 
 from isocenter.config.settings import Peer
 from isocenter.declarations.sop_classes import SUBSTITUTES
-from isocenter.dicom import convert
 from isocenter.dicom.uids import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, transfer_syntax
+from isocenter.imaging.plan import may_transcode
 
 Kind = tuple[str, str]
 """(SOP Class UID, stored Transfer Syntax UID)."""
@@ -51,7 +51,7 @@ class Wish(NamedTuple):
     def order_of(self, stored: str) -> tuple[str, ...]:
         """The priority list of a stored transfer syntax, as far as it can be brought into those without loss."""
         listed = next((send for syntax, send in self.priority if syntax == stored), ())
-        return tuple(syntax for syntax in listed if convert.can_convert(stored, syntax))
+        return tuple(syntax for syntax in listed if may_transcode(stored, syntax))
 
 
 Preferred: TypeAlias = Sequence[str] | Wish
@@ -103,10 +103,10 @@ def _for_class(sop_class: str, stored: list[str], wish: Wish) -> list[Proposal]:
 
 def choose(accepted: Mapping[str, Sequence[Choice]], kind: Kind, *, preferred: Preferred = ()) -> Choice | None:
     """The context for one object: the first of the peer's priority list for its stored syntax, else that syntax as it
-    is, else a preferred, else any native one that it can be converted to without loss; None where the peer took
+    is, else a preferred, else a native, else any one that it can be brought into without loss; None where the peer took
     nothing that fits."""
     sop_class, stored = kind
     wish = _wish(preferred)
     offers = {choice.syntax: choice for choice in reversed(accepted.get(sop_class, ()))}
     order = (*wish.order_of(stored), stored, *wish.preferred, *_FALLBACK, *offers)
-    return next((offers[s] for s in order if s in offers and convert.can_convert(stored, s)), None)
+    return next((offers[s] for s in order if s in offers and may_transcode(stored, s)), None)

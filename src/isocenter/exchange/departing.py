@@ -14,6 +14,7 @@ from isocenter.database import Database
 from isocenter.exchange.ruling import read_of, ruled
 from isocenter.exchange.sending import Opened, Opener, Sendable, Withheld
 from isocenter.exchange.wording import Assumed, nothing_assumed, worded
+from isocenter.imaging.engine import Engine
 from isocenter.rules import Ends, Ruleset
 
 
@@ -25,16 +26,31 @@ class Departures:
     rules: Ruleset
     assumed: Assumed = nothing_assumed
     """The character set that a sender's objects are in where they don't say."""
+    engine: Engine | None = None
+    """What transcodes pixels for peers that don't take them as they are stored."""
 
     def opener(self, opened: Opener, ae: HostedAE, ends: Ends, peer: Peer | None = None) -> Opener:
         """`opened` with what `ae` and the rules for this destination lay over objects, in the character set of `peer`
         where it has one."""
+        if self.engine is not None:
+            opened = _Recoding(opened, self.engine)
         if ae.merge_on_send != "off" or ae.conflicting == "withhold":
             extent = None if ae.merge_on_send == "off" else ae.merge_on_send
             values = CurrentValues(self.database, extent)
             opened = _Merging(opened, values, withhold=ae.conflicting == "withhold")
         opened = ruled(opened, self.rules.sending(ends), ae.character_set)
         return worded(opened, peer, ae.character_set, self.assumed)
+
+
+class _Recoding:
+    """Names what transcodes what another opener opens; see `exchange.sending.Opener`."""
+
+    def __init__(self, opened: Opener, engine: Engine) -> None:
+        self._opened, self._engine = opened, engine
+
+    def __call__(self, item: Sendable, stack: ExitStack) -> Opened:
+        """As the other one."""
+        return self._opened(item, stack)._replace(engine=self._engine)
 
 
 class _Merging:

@@ -1,24 +1,34 @@
 """Stored objects out over an association: the accepted context for each, bytes as stored where the peer takes them.
 
 Used by C-MOVE and C-GET sub-operations and by everything that sends of its own accord. An object leaves byte for byte
-in its stored transfer syntax if that was accepted, converted to another native one if not; what fits no accepted
-context fails alone. Changes that its opener names are laid over it as it leaves.
+in its stored transfer syntax if that was accepted, converted or transcoded without loss to another if not; what fits no
+accepted context fails alone. Changes that its opener names are laid over it as it leaves.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from isocenter import telemetry
 from isocenter.dicom import convert
 from isocenter.dicom.dataset import Element, string_of
 from isocenter.dicom.dataset import uid as uid_element
 from isocenter.dicom.overlay import Changes, Edited, Overlay, merged
 from isocenter.dicom.recoding import Recode, recoding
+from isocenter.dicom.uids import transfer_syntax
 from isocenter.dimse import Association, BytesSource, FileSource, Outgoing, Source, SourceFailed, commands
 from isocenter.errors import IsocenterError, Reason, Refused
 from isocenter.exchange.contexts import Choice, Preferred, choose, substitute
+from isocenter.imaging.engine import Bounds, Engine, engine_with
+from isocenter.imaging.transcoding import Plain, Transcoding, transcoding
+
+log = telemetry.logger("exchange.sending")
+
+_AHEAD = 4
+"""Objects that are made ready beyond the one that leaves, while they have to be transcoded."""
 
 
 class Sendable(Protocol):
@@ -45,6 +55,8 @@ class Opened(NamedTuple):
     command's too."""
     text: Recode | None = None
     """The character set that all its text is to leave in (I-CHAR-07); None: as it is."""
+    engine: Engine | None = None
+    """What transcodes its pixels where the peer doesn't take them as they are; None: one with the default bounds."""
 
 
 Opener = Callable[[Sendable, ExitStack], Opened]
@@ -124,17 +136,50 @@ def _outgoing(
     priority: int,
 ) -> Iterator[Outgoing]:
     spare = next((choices[0] for choices in accepted.values()), Choice(1, ""))
-    for item in items:
+
+    def ready(item: Sendable) -> _Ready:
         choice, sop_class = choose(accepted, (item.sop_class, item.syntax), preferred=preferred), item.sop_class
         if choice is None and (other := substitute(item.sop_class, preferred)):
             choice, sop_class = choose(accepted, (other, item.syntax), preferred=preferred), other
-        # each object stays open until the next one is asked for, which is after its last byte has left
         with ExitStack() as stack:
             source, uid = _source(
                 item, choice, opened if sop_class == item.sop_class else _As(sop_class, opened), stack
             )
             context = (choice or spare).context_id
-            yield Outgoing(context, sop_class, uid, source, priority, originator, item)
+            outgoing = Outgoing(context, sop_class, uid, source, priority, originator, item)
+            return _Ready(outgoing, stack.pop_all(), isinstance(source, _Transcoded))
+
+    return _in_turn(map(ready, items))
+
+
+class _Ready(NamedTuple):
+    """An object that may leave, and what is open for it until it has."""
+
+    outgoing: Outgoing
+    stack: ExitStack
+    transcoded: bool
+
+
+def _in_turn(objects: Iterator[_Ready]) -> Iterator[Outgoing]:
+    """Each object stays open until the next one is asked for, which is after its last byte has left. While objects have
+    to be transcoded some more are made ready, so that all workers are busy."""
+    waiting: deque[_Ready] = deque()
+    try:
+        for one in objects:
+            waiting.append(one)
+            if not one.transcoded or len(waiting) > _AHEAD:
+                yield from _leaving(waiting)
+        while waiting:
+            yield from _leaving(waiting)
+    finally:
+        for one in waiting:
+            one.stack.close()
+
+
+def _leaving(waiting: deque[_Ready]) -> Iterator[Outgoing]:
+    first = waiting.popleft()
+    with first.stack:
+        yield first.outgoing
 
 
 def _source(item: Sendable, choice: Choice | None, opened: Opener, stack: ExitStack) -> tuple[Source, str]:
@@ -147,8 +192,10 @@ def _source(item: Sendable, choice: Choice | None, opened: Opener, stack: ExitSt
         return _Failing(withheld.comment), item.sop_uid
     except (IsocenterError, OSError):
         return _Failing("the object can't be read"), item.sop_uid
+    uid = string_of(dict(_present(found.changes or {})), _SOP_INSTANCE) or item.sop_uid
+    if not convert.can_convert(item.syntax, choice.syntax):
+        return _transcoded(found, item.syntax, choice.syntax, stack), uid
     if found.changes or found.text:
-        uid = string_of(dict(_present(found.changes or {})), _SOP_INSTANCE) or item.sop_uid
         return BytesSource(_edited(found, item.syntax, choice.syntax)), uid
     if choice.syntax == item.syntax:
         return FileSource(found.fd, found.offset, found.size), item.sop_uid
@@ -172,15 +219,53 @@ def _present(changes: Changes) -> Iterator[tuple[int, Element]]:
     return ((tag, element) for tag, element in changes.items() if element is not None)
 
 
+def _changed(found: Opened, stored: str) -> Edited:
+    edited: Edited = Overlay(_reader(found), found.size, stored, found.changes or {})
+    if found.text is None:
+        return edited
+    return edited.edited(partial(recoding, syntax=edited.syntax, wanted=found.text))
+
+
 def _edited(found: Opened, stored: str, wanted: str) -> Iterator[bytes]:
     """The data set with its changes, then in its character set, in another native syntax if that is wanted."""
     try:
-        edited: Edited = Overlay(_reader(found), found.size, stored, found.changes or {})
-        if found.text is not None:
-            edited = edited.edited(partial(recoding, syntax=edited.syntax, wanted=found.text))
+        edited = _changed(found, stored)
         yield from edited.pieces() if wanted == edited.syntax else edited.converted(wanted)
     except (IsocenterError, OSError) as failure:
         raise SourceFailed("the object can't be changed as it should be") from failure
+
+
+class _Transcoded(BytesSource):
+    """A data set whose pixels are written anew. What can't be decoded is told before the first byte of a small one."""
+
+    def __init__(self, made: Transcoding | Plain) -> None:
+        super().__init__(_made(made))
+
+
+def _transcoded(found: Opened, stored: str, wanted: str, stack: ExitStack) -> Source:
+    """The data set with its changes in a transfer syntax that takes a codec."""
+    engine = found.engine or engine_with(Bounds(), 0)
+    try:
+        read, size, syntax = _reader(found), found.size, stored
+        if found.changes or found.text:
+            edited = _changed(found, stored)
+            if transfer_syntax(stored).deflated:
+                edited = edited.edited(lambda window: ())
+            read, size, syntax = edited.read, edited.size(), edited.syntax
+        made = transcoding(engine, read, size, syntax, wanted)
+    except (IsocenterError, OSError) as failure:
+        log.warning("transcoding.failed", stored=stored, wanted=wanted, reason=getattr(failure, "comment", ""))
+        return _Failing("the object can't be had in a syntax that was accepted")
+    stack.callback(made.close)
+    return _Transcoded(made)
+
+
+def _made(made: Transcoding | Plain) -> Iterator[bytes]:
+    try:
+        yield from made.pieces()
+    except (IsocenterError, OSError) as failure:
+        log.warning("transcoding.failed", reason=getattr(failure, "comment", ""))
+        raise SourceFailed("the object's pixels can't be decoded") from failure
 
 
 def _converted(found: Opened, stored: str, wanted: str) -> Iterator[bytes]:

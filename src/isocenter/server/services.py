@@ -14,6 +14,7 @@ from isocenter.exchange.committing import ReportService
 from isocenter.exchange.departing import Departures
 from isocenter.exchange.peers import Peers
 from isocenter.exchange.turns import Turns
+from isocenter.imaging.engine import engine_of
 from isocenter.rules import Ruleset, compiled
 from isocenter.server import committing
 from isocenter.server.archive import Archive
@@ -60,7 +61,7 @@ def service_map(archive: Archive, policy: ArchivePolicy, settings: Settings) -> 
     archive.when_closing(peers.close)
     more = configured_keys(settings.index.attributes)
     rules = compiled(settings)
-    departures = Departures(archive.database, rules, peers.character_set_of)
+    departures = Departures(archive.database, rules, peers.character_set_of, engine_of(settings.imaging))
     source = partial(origin, standard=settings.standard, rules=rules)
     echo = VerificationService()
     storing = ByDoor(lambda ae: StoreService(archive.ingest, ae, source, largest=largest(settings, ae)), overlaps=True)

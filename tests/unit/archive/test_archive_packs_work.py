@@ -66,7 +66,7 @@ def test_workers_write_the_same() -> None:
     try:
         assert workers.write(headers) == expected
         assert workers.write(headers[:3]) == expected[:3]
-        (worker,) = workers._idle
+        (worker,) = workers._pool._idle
         os.kill(worker._process.pid, signal.SIGKILL)
         assert workers.write(headers) == expected
         assert workers.write(headers) == expected

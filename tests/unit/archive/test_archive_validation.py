@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import dicom_validator
@@ -280,8 +280,8 @@ def test_the_standards_tables_in_a_process_of_their_own(standard: Path) -> None:
 def test_tables_that_can_not_be_read(tmp_path: Path, standard: Path, caplog: pytest.LogCaptureFixture) -> None:
     (standard / "2025c" / "json" / "version").write_text("0.0.1")
     for folder, why in ((tmp_path / "none", "there are no tables"), (standard, "of another version")):
-        with pytest.raises(Retriable, match="validation") as failed:
-            Tables(folder, limit=1)(_of(made().data, uids.EXPLICIT_LE))
+        with closing(Tables(folder, limit=1)) as unusable, pytest.raises(Retriable, match="validation") as failed:
+            unusable(_of(made().data, uids.EXPLICIT_LE))
         assert why in str(failed.value.__cause__)
     assert "validation.failed" in caplog.text
 

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isocenter.config import Peer, SyntaxPriority
-from isocenter.dicom import convert, uids
+from isocenter.dicom import uids
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.exchange.contexts import LIMIT, Choice, Proposal, Wish, choose, proposals, wish_of
+from isocenter.imaging.plan import may_transcode
 
 US = "1.2.840.10008.5.1.4.1.1.3.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -89,9 +90,11 @@ def test_what_can_be_converted_goes_by_preference() -> None:
 
 
 @pytest.mark.req("M-SEND-08")
-def test_what_needs_a_codec_fits_no_native_context() -> None:
+def test_what_has_a_codec_fits_a_native_context_and_what_has_none_does_not() -> None:
     accepted = {CT: [Choice(1, uids.EXPLICIT_LE)]}
-    assert choose(accepted, (CT, JPEG)) is None
+    assert choose(accepted, (CT, JPEG)) == Choice(1, uids.EXPLICIT_LE)
+    assert choose(accepted, (CT, uids.MPEG4_HIGH_41)) is None
+    assert choose(accepted, (CT, "1.2.3.4")) is None
     assert choose(accepted, (US, uids.EXPLICIT_LE)) is None
     assert choose({}, (CT, uids.EXPLICIT_LE)) is None
 
@@ -101,21 +104,26 @@ def test_a_choice_is_accepted_and_reachable(stored: str, taken: list[str], prefe
     accepted = {CT: [Choice(2 * n + 1, syntax) for n, syntax in enumerate(taken)]}
     choice = choose(accepted, (CT, stored), preferred=preferred)
     if choice is None:
-        assert not any(convert.can_convert(stored, syntax) for syntax in taken)
+        assert not any(may_transcode(stored, syntax) for syntax in taken)
     else:
         assert choice in accepted[CT]
-        assert choice.syntax == stored or not transfer_syntax(choice.syntax).encapsulated
+        assert choice.syntax == stored or not transfer_syntax(choice.syntax).lossy
+        native = [syntax for syntax in taken if syntax in NATIVE]
+        if native and stored not in taken and not set(preferred) & set(taken):
+            assert not transfer_syntax(choice.syntax).encapsulated
 
 
 @pytest.mark.req("I-SEND-05", "I-SEND-08")
 def test_a_priority_list_is_followed_as_far_as_objects_can_be_brought_there() -> None:
-    wish = Wish(priority=((JPEG, (JPEG, uids.EXPLICIT_LE)), (uids.EXPLICIT_LE, (LOSSLESS, uids.IMPLICIT_LE))))
+    wish = Wish(priority=((JPEG, (JPEG, uids.EXPLICIT_LE)), (uids.EXPLICIT_LE, (JPEG, LOSSLESS, uids.IMPLICIT_LE))))
     accepted = {CT: [Choice(1, LOSSLESS), Choice(3, uids.EXPLICIT_LE), Choice(5, uids.IMPLICIT_LE), Choice(7, JPEG)]}
-    assert choose(accepted, (CT, uids.EXPLICIT_LE), preferred=wish) == Choice(5, uids.IMPLICIT_LE)
+    # never into what loses
+    assert choose(accepted, (CT, uids.EXPLICIT_LE), preferred=wish) == Choice(1, LOSSLESS)
+    assert choose({CT: accepted[CT][1:]}, (CT, uids.EXPLICIT_LE), preferred=wish) == Choice(5, uids.IMPLICIT_LE)
     assert choose(accepted, (CT, JPEG), preferred=wish) == Choice(7, JPEG)
-    # nothing is decompressed, and a list that leads nowhere is as none
-    assert choose({CT: accepted[CT][:3]}, (CT, JPEG), preferred=wish) is None
-    assert choose({CT: accepted[CT][:2]}, (CT, uids.EXPLICIT_LE), preferred=wish) == Choice(3, uids.EXPLICIT_LE)
+    assert choose({CT: accepted[CT][:3]}, (CT, JPEG), preferred=wish) == Choice(3, uids.EXPLICIT_LE)
+    # a list that leads nowhere is as none
+    assert choose({CT: accepted[CT][1:2]}, (CT, uids.EXPLICIT_LE), preferred=wish) == Choice(3, uids.EXPLICIT_LE)
     assert choose(accepted, (CT, LOSSLESS), preferred=wish) == Choice(1, LOSSLESS)
 
 

@@ -1,0 +1,16 @@
+"""What decoding and encoding of pixels may take."""
+
+from isocenter.config.kinds import Frozen, Positive, Seconds, Whole
+
+
+class Imaging(Frozen, frozen=True, kw_only=True):
+    """The worker processes that decode and encode pixels. They start when first needed and go when idle."""
+
+    workers: Whole = 0
+    """Most of them, for each process of the server that needs any; 0: as many as there are processors."""
+    frame: Positive = 512 << 20
+    """Largest frame, decoded, in bytes: the pixel budget. A larger one is refused before memory is taken for it."""
+    memory: Positive = 3 << 30
+    """Address space that a worker may take beyond what it starts with."""
+    patience: Seconds = 60.0
+    """For one frame. A worker that takes longer is ended, and the request that the frame was for gets an error."""

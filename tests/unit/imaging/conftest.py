@@ -1,0 +1,14 @@
+"""One engine for all tests of the room: its processes are started once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from isocenter.imaging.engine import Bounds, Engine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    made = Engine(Bounds(frame=64 << 20, memory=1 << 30, patience=30.0), 2)
+    yield made
+    made.close()
