@@ -6,7 +6,7 @@ an order that a crash can interrupt anywhere without losing bytes that are wante
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from sqlalchemy import delete, insert
@@ -16,7 +16,7 @@ from isocenter.archive.ingest import Ingest, Origin, Stored
 from isocenter.database import Database
 from isocenter.dicom import part10
 from isocenter.dicom.scan import MalformedDataSet, RawElement, scan_file
-from isocenter.errors import IsocenterError, Reason, Refused
+from isocenter.errors import ConfigurationError, IsocenterError, Reason, Refused
 from isocenter.index import tables
 from isocenter.index.journal import EXCEPTION_DISCARD
 from isocenter.store.api import Exceptional, Store, checked_key
@@ -59,11 +59,13 @@ def sender_of(entry: Exceptional) -> Sender:
 
 
 def found(store: Store, key: str) -> Exceptional:
-    """One entry by its key, or by the beginning of it if there is only one. Raises Refused(NOT_FOUND)."""
+    """One entry by its key, or by the beginning of it if there is only one. Raises Refused(NOT_FOUND),
+    ConfigurationError where there are several."""
     matching = [entry for entry in store.exceptions() if entry.key.startswith(key)] if key else []
-    if len(matching) != 1:
-        many = "several entries begin" if matching else "no entry begins"
-        raise Refused(Reason.NOT_FOUND, f"{many} with {key!r}")
+    if len(matching) > 1:
+        raise ConfigurationError(f"several entries begin with {key!r}: say more of the key")
+    if not matching:
+        raise Refused(Reason.NOT_FOUND, f"no entry begins with {key!r}")
     return matching[0]
 
 
@@ -143,6 +145,7 @@ class Exceptions:
         """
         if not identity.whole:
             raise Refused(Reason.CANNOT_UNDERSTAND, "its SOP class, SOP instance or transfer syntax is not known")
+        before = {each.key: each.times for each in self._store.exceptions()}
         reception = self._ingest.receive(origin, *identity)
         try:
             for piece in data_of(self._store, entry):
@@ -153,7 +156,7 @@ class Exceptions:
         try:
             stored = reception.finish()
         except Refused as refusal:
-            newer = self._aside_again(entry)
+            newer = self._aside_again(entry, before)
             if newer is not None:
                 self._remove(entry, "exception-refused-again")
             raise RefusedAgain(refusal, newer.key if newer else entry.key) from refusal
@@ -176,10 +179,13 @@ class Exceptions:
         self._remove(entry, "exception-discarded")
         log.warning("exception.discarded", key=entry.key, reason=entry.reason)
 
-    def _aside_again(self, entry: Exceptional) -> Exceptional | None:
-        """A newer entry of the same object: what was refused again was set aside again, if that could be."""
+    def _aside_again(self, entry: Exceptional, before: Mapping[str, int]) -> Exceptional | None:
+        """Another entry of the same object, new or counted once more since `before`: what was refused again was set
+        aside again, if that could be. None where it was refused for the same reason, and so counted where it lay."""
         size = entry.size - entry.offset
-        newer = [e for e in self._store.exceptions() if e.key != entry.key and e.at >= entry.at]
+        newer = [each for each in self._store.exceptions() if each.times > before.get(each.key, 0)]
+        if any(each.key == entry.key for each in newer):
+            return None
         alike = (e for e in reversed(newer) if e.size - e.offset == size and self._digest(e) == self._digest(entry))
         return next(alike, None)
 

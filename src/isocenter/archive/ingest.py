@@ -275,16 +275,18 @@ class Reception:
     def _check(self, found: Scan) -> None:
         """The data set's identity against the command's (I-STORE-ST-04, I-STORE-ST-06)."""
         sop_class, sop_instance = self._identity
-        if _uid(found, _SOP_CLASS) != sop_class:
-            raise Refused(Reason.SOP_CLASS_MISMATCH, "SOP Class UID of the data set differs from the command's")
-        if _uid(found, _SOP_INSTANCE) != sop_instance:
-            raise Refused(Reason.SOP_INSTANCE_MISMATCH, "SOP Instance UID of the data set differs from the command's")
+        if (own := _uid(found, _SOP_CLASS)) != sop_class:
+            how = "differs from the command's" if own else "is missing"
+            raise Refused(Reason.SOP_CLASS_MISMATCH, f"SOP Class UID of the data set {how}")
+        if (own := _uid(found, _SOP_INSTANCE)) != sop_instance:
+            how = "differs from the command's" if own else "is missing"
+            raise Refused(Reason.SOP_INSTANCE_MISMATCH, f"SOP Instance UID of the data set {how}")
         if not _uid(found, _STUDY) or not _uid(found, _SERIES):
             raise Refused(Reason.CANNOT_UNDERSTAND, "Study or Series Instance UID is missing")
 
     def _extracted(self, found: Scan, digest: str) -> Arrival:
         spool, origin = self._spool, self._origin
-        return extract.arrival(
+        arrival = extract.arrival(
             found,
             store_key=spool.key,
             digest=digest,
@@ -298,6 +300,9 @@ class Reception:
             read=spool.pread,
             wanted=self._ingest.wanted,
         )._replace(received=self._received is not None)
+        if arrival.rejection and not origin.may_reject:
+            raise Refused(Reason.NOT_AUTHORIZED, "this peer may not reject objects")
+        return arrival
 
     def _make_header(self) -> bytes:
         """The stored file's header but for the digest, which is known once the data set is through."""
@@ -337,7 +342,7 @@ class Reception:
             outcome = self._ingest.writer.file(arrival._replace(likeness=found))
         self._spool.settle()
         verdict, key = str(outcome.verdict), arrival.store_key
-        uids_of = (arrival.study_uid, arrival.series_uid, arrival.sop_uid)
+        uids_of = (outcome.study_uid or arrival.study_uid, arrival.series_uid, arrival.sop_uid)
         changed = self._coerced.outcome if self._coerced is not None else UNCHANGED
         return Stored(verdict, *uids_of, key, arrival.size, self._remark, changed)
 
@@ -370,13 +375,16 @@ class Reception:
             "comment": refusal.comment, "sop_class": self.sop_class, "sop_uid": self.sop_instance,
             "syntax": self.syntax, "calling": origin.calling, "called": origin.called, "address": origin.address,
         }  # fmt: skip
+        # who sends it again until it is taken is refused again, with nothing new to keep
+        alike = "\0".join((digest, refusal.reason, self.sop_instance, origin.calling))
         telemetry.count("isocenter_refused_total", reason=refusal.reason)
         try:
             if committed:
-                key = store.set_aside(spool.key, refusal.reason, facts=facts)
+                key = store.set_aside(spool.key, refusal.reason, facts=facts, alike=alike)
                 spool.settle()
             else:
-                key = store.set_aside(spool, refusal.reason, header=self._header(digest), facts=facts)
+                header = self._header(digest)
+                key = store.set_aside(spool, refusal.reason, header=header, facts=facts, alike=alike)
             self._ingest.writer.file(ExceptionNote(key, refusal.reason, received_at=self._received_at, **facts))
             log.warning("object.set_aside", key=key, reason=refusal.reason, calling=origin.calling)
         except IsocenterError as failure:

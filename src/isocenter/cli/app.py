@@ -81,13 +81,16 @@ def echo(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
     security: Security = NONE,
 ) -> None:
     """Verify a peer with C-ECHO."""
     from isocenter.cli import echoing, peering
+    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(echoing.run(peering.named(peer, config, data, calling, security), repeat, as_json=json))
+        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        stop(echoing.run(target, repeat, as_json=json))
 
 
 @app.command()
@@ -103,13 +106,15 @@ def send(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
     security: Security = NONE,
 ) -> None:
     """Send DICOM files to a peer with C-STORE."""
     from isocenter.cli import peering, sending
+    from isocenter.cli.configuring import settings_of
 
     with told():
-        target = peering.named(peer, config, data, calling, security)
+        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
         asked = wait if commit else None
         stop(sending.run(target, paths, retries=retries, associations=associations, as_json=json, commit=asked))
 
@@ -127,15 +132,17 @@ def find(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
     security: Security = NONE,
 ) -> None:
     """Query a peer with C-FIND."""
     from isocenter.cli import finding, peering
+    from isocenter.cli.configuring import settings_of
     from isocenter.cli.identifiers import Asked
 
     with told():
         asked = Asked.of(key or [], level, model)
-        target = peering.named(peer, config, data, calling, security)
+        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
         stop(finding.run(target, asked, limit=limit, as_json=json, tree=tree))
 
 
@@ -151,15 +158,18 @@ def move(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
     security: Security = NONE,
 ) -> None:
     """Have a peer send objects elsewhere with C-MOVE."""
     from isocenter.cli import peering, retrieving
+    from isocenter.cli.configuring import settings_of
     from isocenter.cli.identifiers import Asked
 
     with told():
         asked = Asked.of(key or [], level, model)
-        stop(retrieving.move(peering.named(peer, config, data, calling, security), asked, to, as_json=json))
+        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        stop(retrieving.move(target, asked, to, as_json=json))
 
 
 @app.command()
@@ -174,15 +184,18 @@ def get(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
     security: Security = NONE,
 ) -> None:
     """Retrieve objects from a peer with C-GET."""
     from isocenter.cli import peering, retrieving
+    from isocenter.cli.configuring import settings_of
     from isocenter.cli.identifiers import Asked
 
     with told():
         asked = Asked.of(key or [], level, model)
-        stop(retrieving.get(peering.named(peer, config, data, calling, security), asked, out, as_json=json))
+        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        stop(retrieving.get(target, asked, out, as_json=json))
 
 
 @app.command()

@@ -37,6 +37,7 @@ def request(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
     security: Security = NONE,
 ) -> None:
     """Ask a peer to commit to instances; by the running server, or at once where the peer is written out."""
@@ -45,7 +46,7 @@ def request(
     named = committing.Named(tuple(paths or ()), uids, tuple(study or ()), tuple(series or ()), tuple(instance or ()))
     with told():
         asks = ae or (options.CALLING if "@" in peer else "")
-        stop(committing.request(peer, named, committing.Way(asks, wait, config, data, json, security)))
+        stop(committing.request(peer, named, committing.Way(asks, wait, config, data, json, security, database)))
 
 
 @app.command()
@@ -55,12 +56,13 @@ def again(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
 ) -> None:
     """Ask anew for what a peer has not committed to."""
     from isocenter.cli import committing
 
     with told():
-        stop(committing.again(number, committing.Way("", wait, config, data, json)))
+        stop(committing.again(number, committing.Way("", wait, config, data, json, url=database)))
 
 
 @app.command("list")
@@ -71,12 +73,13 @@ def list_(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
 ) -> None:
     """List requests for commitment."""
     from isocenter.cli import committing
 
     with told():
-        stop(committing.list_all(role, state, limit, _way(config, data, json)))
+        stop(committing.list_all(role, state, limit, _way(config, data, json, database)))
 
 
 @app.command()
@@ -85,15 +88,16 @@ def show(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
 ) -> None:
     """Show what is known of each instance of a request."""
     from isocenter.cli import committing
 
     with told():
-        stop(committing.show(number, _way(config, data, json)))
+        stop(committing.show(number, _way(config, data, json, database)))
 
 
-def _way(config: Path | None, data: Path | None, json: bool) -> "Way":
+def _way(config: Path | None, data: Path | None, json: bool, database: str | None) -> "Way":
     from isocenter.cli.committing import Way
 
-    return Way("", 0.0, config, data, json)
+    return Way("", 0.0, config, data, json, url=database)

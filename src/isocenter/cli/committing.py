@@ -48,6 +48,13 @@ class Way(NamedTuple):
     as_json: bool
     security: Security = NONE
     """Of a peer that is written out; others are called as the settings have it."""
+    url: str | None = None
+    """Of the index."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold."""
+        return settings_of(self.file, self.data, database=self.url)
 
 
 def request(name: str, named: Named, way: Way) -> Exit:
@@ -56,7 +63,7 @@ def request(name: str, named: Named, way: Way) -> Exit:
         if named.studies or named.series or named.instances:
             raise ConfigurationError("--study, --series and --instance need a peer that is known here")
         return _directly(name, list(_of_files(named)), way)
-    settings = settings_of(way.file, way.data)
+    settings = way.settings
     with opened(settings) as index:
         title, ae = _titles(settings, name, way.ae)
         references = [*_of_files(named), *_of_index(index, named)]
@@ -68,7 +75,7 @@ def request(name: str, named: Named, way: Way) -> Exit:
 
 def again(number: int, way: Way) -> Exit:
     """`commit again`: ask anew for what was not committed."""
-    with opened(settings_of(way.file, way.data)) as index:
+    with opened(way.settings) as index:
         asked = Asked(index)
         if asked.get(number) is None:
             raise ConfigurationError(f"there is no request {number}")
@@ -81,7 +88,7 @@ def again(number: int, way: Way) -> Exit:
 
 def list_all(role: str, state: str, limit: int, way: Way) -> Exit:
     """`commit list`."""
-    with opened(settings_of(way.file, way.data)) as index:
+    with opened(way.settings) as index:
         found = commitment_rows.latest(index, role=role, state=state, limit=limit)
     if way.as_json:
         typer.echo(json.dumps([_facts(each) for each in found]))
@@ -94,7 +101,7 @@ def list_all(role: str, state: str, limit: int, way: Way) -> Exit:
 
 def show(number: int, way: Way) -> Exit:
     """`commit show`: one request, instance by instance."""
-    with opened(settings_of(way.file, way.data)) as index, index.reading() as connection:
+    with opened(way.settings) as index, index.reading() as connection:
         found = commitment_rows.get(connection, number)
         instances = commitment_rows.instances(connection, number)
     if found is None:
@@ -159,7 +166,7 @@ def _all(asked: Asked, numbers: Iterable[int]) -> list[Transaction]:
 
 def _directly(name: str, references: list[Reference], way: Way) -> Exit:
     _refuse_none(references)
-    target = peering.named(name, way.file, way.data, way.ae, way.security)
+    target = peering.named(name, way.settings, way.ae, way.security)
     asking = Asking(way.wait)
     with target.connect([asking.context], services=asking.services) as association:
         asking.ask(association, references)

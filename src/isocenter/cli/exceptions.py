@@ -65,7 +65,8 @@ def list_all(chosen: Chosen, file: Path | None, data: Path | None, *, as_json: b
     for entry in entries:
         sender, comment = sender_of(entry), entry.facts.get("comment", "")
         ends = f"{sender.calling or '?'} -> {sender.called or '?'}"
-        typer.echo(f"{entry.key}  {_when(entry)}  {ends}  {entry.reason}: {comment}".rstrip(": "))
+        often = f"  {entry.times} times, last {_when(entry.last_at)}" if entry.times > 1 else ""
+        typer.echo(f"{entry.key}  {_when(entry.at)}{often}  {ends}  {entry.reason}: {comment}".rstrip(": "))
     say(f"{len(entries)} in all")
     return Exit.OK
 
@@ -212,11 +213,11 @@ def _store(file: Path | None, data: Path | None) -> Iterator[Store]:
 def _facts(entry: Exceptional) -> dict[str, Any]:
     told = {name: value for name, value in asdict(entry).items() if name not in ("facts", "at", "offset")}
     facts = {**identity_of(entry)._asdict(), **sender_of(entry)._asdict(), "comment": entry.facts.get("comment", "")}
-    return {**told, "received": _when(entry), **facts}
+    return {**told, "received": _when(entry.at), "last_at": _when(entry.last_at or entry.at), **facts}
 
 
-def _when(entry: Exceptional) -> str:
-    return datetime.fromtimestamp(entry.at / 1e6, UTC).isoformat(timespec="seconds")
+def _when(at: int) -> str:
+    return datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="seconds")
 
 
 def _written(value: Any) -> str:

@@ -7,14 +7,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
 from isocenter.cli.registering import opened
+from isocenter.config import Settings
 from isocenter.errors import ConfigurationError
 from isocenter.exchange import pushing
 from isocenter.exchange.pushing import Push, Standing
@@ -23,18 +22,18 @@ from isocenter.jobs.queue import Queue, State
 STATES = ("waiting", "running", "done", "failed", "cancelled")
 
 
-def list_all(state: str, kind: str, limit: int, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def list_all(state: str, kind: str, limit: int, settings: Settings, *, as_json: bool) -> Exit:
     """`jobs list`: the newest first."""
     if state not in ("", *STATES):
         raise ConfigurationError(f"--state: {state!r} is none of {', '.join(STATES)}")
-    with opened(settings_of(file, data)) as index:
+    with opened(settings) as index:
         tell(Queue(index).states(state=state, kind=kind, limit=limit), as_json=as_json)
     return Exit.OK
 
 
-def show(number: int, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def show(number: int, settings: Settings, *, as_json: bool) -> Exit:
     """`jobs show`."""
-    with opened(settings_of(file, data)) as index:
+    with opened(settings) as index:
         queue = Queue(index)
         state, payload = _state(queue, number), queue.payload(number)
     if as_json:
@@ -49,9 +48,9 @@ def show(number: int, file: Path | None, data: Path | None, *, as_json: bool) ->
     return Exit.OK
 
 
-def cancel(number: int, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def cancel(number: int, settings: Settings, *, as_json: bool) -> Exit:
     """`jobs cancel`."""
-    with opened(settings_of(file, data)) as index:
+    with opened(settings) as index:
         queue = Queue(index)
         _state(queue, number)
         done = queue.cancel(number)
@@ -61,9 +60,9 @@ def cancel(number: int, file: Path | None, data: Path | None, *, as_json: bool) 
     return Exit.OK if done else Exit.SOME_FAILED
 
 
-def restart(number: int, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def restart(number: int, settings: Settings, *, as_json: bool) -> Exit:
     """`jobs restart`."""
-    with opened(settings_of(file, data)) as index:
+    with opened(settings) as index:
         queue = Queue(index)
         sends = _state(queue, number).kind == pushing.KIND
         done = pushing.restart(queue, number) if sends else queue.restart(number)

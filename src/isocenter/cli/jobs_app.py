@@ -29,14 +29,16 @@ def push(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
 ) -> None:
     """Have the server send stored objects to peers with C-STORE, a job for each peer."""
     from isocenter.cli import pushing
+    from isocenter.cli.configuring import settings_of
 
     with told():
         chosen = pushing.Chosen(tuple(study or ()), tuple(series or ()), tuple(instance or ()))
         order = pushing.Order(tuple(peers), ae, commit, wait)
-        stop(pushing.push(chosen, order, config, data, as_json=json))
+        stop(pushing.push(chosen, order, settings_of(config, data, database=database), as_json=json))
 
 
 @app.command("list")
@@ -47,12 +49,14 @@ def list_(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
 ) -> None:
     """List jobs with how far they have come."""
     from isocenter.cli import jobs
+    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(jobs.list_all(state, kind, limit, config, data, as_json=json))
+        stop(jobs.list_all(state, kind, limit, settings_of(config, data, database=database), as_json=json))
 
 
 @app.command()
@@ -61,12 +65,14 @@ def show(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
 ) -> None:
     """Tell all that is known of a job."""
     from isocenter.cli import jobs
+    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(jobs.show(number, config, data, as_json=json))
+        stop(jobs.show(number, settings_of(config, data, database=database), as_json=json))
 
 
 @app.command()
@@ -75,12 +81,14 @@ def cancel(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
 ) -> None:
     """Cancel a job that waits or runs; one that sends aborts its association."""
     from isocenter.cli import jobs
+    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(jobs.cancel(number, config, data, as_json=json))
+        stop(jobs.cancel(number, settings_of(config, data, database=database), as_json=json))
 
 
 @app.command()
@@ -89,9 +97,11 @@ def restart(
     json: options.Json = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
+    database: options.Database = None,
 ) -> None:
     """Carry out again what has ended, or now what waits for another try."""
     from isocenter.cli import jobs
+    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(jobs.restart(number, config, data, as_json=json))
+        stop(jobs.restart(number, settings_of(config, data, database=database), as_json=json))

@@ -5,9 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.securing import NONE, Security
 from isocenter.config import Peer, Settings, title_problem
 from isocenter.dimse import ClientAssociation, ProposedContext, Secure, ServiceMap, UserIdentity, connect
@@ -65,10 +63,9 @@ class Target:
             yield association
 
 
-def named(name: str, file: Path | None, data: Path | None, calling: str, security: Security = NONE) -> Target:
+def named(name: str, settings: Settings, calling: str, security: Security = NONE) -> Target:
     """The peer that `name` means: written out, or a title in the settings or the database, or this installation's own
     AE."""
-    settings = settings_of(file, data)
     written = _written_out(name)
     peer = security.peer(written or _known(name, settings, over_tls=security.tls))
     for title in (peer.title, calling):

@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from isocenter.archive.retrieve import Selection, locate
 from isocenter.cli import jobs
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
 from isocenter.cli.registering import known, opened
 from isocenter.config import Settings
@@ -39,9 +37,8 @@ class Order(NamedTuple):
     wait: float = 0.0
 
 
-def push(chosen: Chosen, order: Order, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def push(chosen: Chosen, order: Order, settings: Settings, *, as_json: bool) -> Exit:
     """Queue a job for each peer; with `wait`, tell how they ended."""
-    settings = settings_of(file, data)
     with opened(settings) as index:
         ae = _ae(settings, order)
         entries = list(_entries(index, chosen))

@@ -34,8 +34,8 @@ def proposing(activity: Activity) -> list[Block]:
                 "loss. A list of priorities for the peer, where there is one, comes first.",
                 "Pixel data is decompressed, or compressed without loss, where that is needed to send an instance; it "
                 "stays the same SOP Instance. It is never compressed lossily on the way. Images that are held only "
-                "lossy compressed are decompressed for a peer that does not accept their transfer syntax. Video is sent "
-                "as it is stored or not at all: such instances fail, and the others are sent.",
+                "lossy compressed are decompressed for a peer that does not accept their transfer syntax. Video is "
+                "sent as it is stored or not at all: such instances fail, and the others are sent.",
                 "The SOP class of an instance is never changed: there is no fall-back to a related general SOP class. "
                 "An instance whose class was not accepted fails, and the others are sent.",
             )

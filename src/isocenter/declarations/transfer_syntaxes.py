@@ -124,14 +124,3 @@ def choose(proposed: tuple[str, ...], order: tuple[str, ...], by: Choice = Choic
     first, second = (order, proposed) if by is Choice.ACCEPTOR else (proposed, order)
     acceptable = frozenset(second)
     return next((uid for uid in first if uid in acceptable), None)
-
-
-def acceptable_for_storage(
-    proposed: tuple[str, ...], order: tuple[str, ...], by: Choice = Choice.ACCEPTOR
-) -> str | None:
-    """As choose(), and where nothing of the list was proposed, the first syntax that is unknown: an archive that keeps
-    bytes as they come need not understand their pixels."""
-    chosen = choose(proposed, order, by)
-    if chosen is not None:
-        return chosen
-    return next((uid for uid in proposed if uid not in order), None)

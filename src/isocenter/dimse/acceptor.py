@@ -263,6 +263,10 @@ class _Connection:
         layer.accepted()
         driver = self._driver = Driver(transport, layer, settings)
         request = driver.await_control(deadline)
+        if isinstance(request, AssociateReject):  # the upper layer has sent it: the request can't be read
+            self._note_rejection(request)
+            driver.linger(settings.artim, finish=True)
+            return
         if not isinstance(request, AssociateRequest) or layer.state is not State.AWAITING_LOCAL_RESPONSE:
             # a peer that only connects and leaves is a probe; what sends something else tries TLS or HTTP on this port
             tell = log.debug if isinstance(request, Aborted) and request.by_peer else log.info
@@ -296,18 +300,15 @@ class _Connection:
         return Admission(decision) if isinstance(decision, AssociateAccept) else decision
 
     def _reject(self, driver: Driver, request: AssociateRequest, answer: AssociateReject) -> None:
-        reason = f"{answer.result}/{answer.source}/{answer.reason}"
-        log.warning(
-            "association.rejected",
-            calling=request.calling,
-            called=request.called,
-            address=self.address,
-            reason=reason,
-            meaning=reasons.rejection(answer.result, answer.source, answer.reason),
-        )
-        telemetry.count("isocenter_associations_rejected_total", reason=reason)
+        self._note_rejection(answer, calling=request.calling, called=request.called)
         driver.send_primitive(answer)
         driver.linger(self._owner._settings.artim)
+
+    def _note_rejection(self, answer: AssociateReject, **titles: str) -> None:
+        reason = f"{answer.result}/{answer.source}/{answer.reason}"
+        meaning = reasons.rejection(answer.result, answer.source, answer.reason)
+        log.warning("association.rejected", **titles, address=self.address, reason=reason, meaning=meaning)
+        telemetry.count("isocenter_associations_rejected_total", reason=reason)
 
     def _serve(self, driver: Driver, request: AssociateRequest, admission: Admission) -> None:
         owner, answer = self._owner, admission.answer

@@ -43,7 +43,7 @@ def serve(settings: Settings, reload: Callable[[], Settings]) -> int:
             prepared = call(lambda: startup.prepare(settings, store))
             held = startup.with_registry(settings, prepared)
             call(lambda: check_security(settings))
-            listeners = with_tls(held, with_own(held, listeners))
+            listeners = with_tls(held, with_own(held, listeners, startup.stored_aes(settings, held)))
             status = _supervise(settings, reload, listeners, folder, prepared)
             if status == 0:
                 _note_stop(settings, store)
@@ -84,7 +84,7 @@ def _rebound(settings: Settings, listeners: Listeners) -> Listeners:
     """The sockets that the AEs want which are configured now, in the settings or in the database; told anew."""
     held = startup.with_registry(settings, call(lambda: startup.registered(settings)))
     call(lambda: check_security(settings))
-    now = with_own(held, listeners)
+    now = with_own(held, listeners, startup.stored_aes(settings, held))
     try:
         now = with_tls(held, now)
     except ConfigurationError:

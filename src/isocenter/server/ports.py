@@ -4,14 +4,17 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from isocenter import telemetry
 from isocenter.config import Settings
 from isocenter.errors import ConfigurationError
+
+log = telemetry.logger("server.ports")
 
 BACKLOG = 512
 PORTS_FILE = "ports.json"
@@ -120,22 +123,26 @@ def bind(settings: Settings) -> Listeners:
     return Listeners(dicom, http, int(dicom.getsockname()[1]), int(http.getsockname()[1]))
 
 
-def with_own(settings: Settings, listeners: Listeners) -> Listeners:
+def with_own(settings: Settings, listeners: Listeners, stored: Collection[str] = ()) -> Listeners:
     """The sockets that the AEs of `settings` want: those of `listeners` that are there already, others bound.
 
-    Raises ConfigurationError, and leaves everything as it was, where a port can't be had.
+    Raises ConfigurationError, and leaves everything as it was, where a port can't be had; but one that only AEs of
+    `stored` want is left out then, and told: they can't be mended where the server doesn't start.
     """
     have = {_place(each.asked, each.titles): each for each in listeners.own}
-    wanted = _wanted(settings, listeners)
+    wanted = _wanted(settings, listeners, stored)
     bound: list[OwnListener] = []
     fresh: list[socket.socket] = []
     try:
         for place, titles in wanted.items():
             asked = place[0]
-            known = have.get(place)
-            sock = known.socket if known else _bind(settings.host, asked, f"ae.ports of {', '.join(sorted(titles))}")
-            if known is None:
+            if known := have.get(place):
+                sock = known.socket
+            elif free := _bind_own(settings.host, asked, titles, stored):
+                sock = free
                 fresh.append(sock)
+            else:
+                continue
             bound.append(OwnListener(sock, asked, int(sock.getsockname()[1]), frozenset(titles)))
     except ConfigurationError:
         for sock in fresh:
@@ -182,13 +189,27 @@ def _place(asked: int, titles: Iterable[str]) -> tuple[int, str]:
     return asked, "" if asked else min(titles)
 
 
-def _wanted(settings: Settings, listeners: Listeners) -> dict[tuple[int, str], set[str]]:
+def _bind_own(host: str, port: int, titles: Collection[str], stored: Collection[str]) -> socket.socket | None:
+    """A socket for these AEs; None where it can't be had and all of them are `stored`. Raises ConfigurationError."""
+    try:
+        return _bind(host, port, f"ae.ports of {', '.join(sorted(titles))}")
+    except ConfigurationError as error:
+        if not all(title in stored for title in titles):
+            raise
+        log.error("port.left_out", port=port, comment=error.comment)
+        return None
+
+
+def _wanted(settings: Settings, listeners: Listeners, stored: Collection[str]) -> dict[tuple[int, str], set[str]]:
     found: dict[tuple[int, str], set[str]] = {}
     for ae in settings.aes:
         for port in ae.ports:
             if port and port == listeners.http_port:
-                raise ConfigurationError(f"ae.ports: {port} of {ae.title} is the HTTP port")
-            if not port or port != listeners.dicom_port:
+                comment = f"ae.ports: {port} of {ae.title} is the HTTP port"
+                if ae.title not in stored:
+                    raise ConfigurationError(comment)
+                log.error("port.left_out", port=port, comment=comment)
+            elif not port or port != listeners.dicom_port:
                 found.setdefault(_place(port, (ae.title,)), set()).add(ae.title)
     return found
 

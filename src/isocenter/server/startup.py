@@ -31,7 +31,7 @@ from isocenter.index.keys import wanted
 from isocenter.index.writer import LocalWriter
 from isocenter.jobs import indexing
 from isocenter.registry import stored
-from isocenter.registry.roster import merged
+from isocenter.registry.roster import merged, titles_of
 from isocenter.server import integrity, tokens
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
@@ -150,6 +150,11 @@ def with_registry(settings: Settings, prepared: dict[str, Any]) -> Settings:
         aes=msgspec.convert(prepared["aes"], tuple[HostedAE, ...]),
         peers=msgspec.convert(prepared["peers"], tuple[Peer, ...]),
     )
+
+
+def stored_aes(settings: Settings, held: Settings) -> frozenset[str]:
+    """The titles of the AEs of `held` that only the database names."""
+    return frozenset(ae.title for ae in held.aes) - titles_of(settings)["ae"]
 
 
 def _merged(settings: Settings, index: Database) -> Settings:

@@ -7,6 +7,7 @@ and goes only by `remove` (an explicit deletion) or `set_aside`.
 Keys are random and opaque: 32 hex digits, never made of a value from an object.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -75,6 +76,10 @@ class Exceptional:
     """Where the data set starts in the file; before it stands the header, or zeros if there never was one."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the caller noted: AE titles, UIDs; never patient data."""
+    times: int = 1
+    """How often it came; kept is what came first."""
+    last_at: int = 0
+    """When it came last, in microseconds UTC; 0: only at `at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +221,18 @@ class Store(Protocol):
         ...
 
     def set_aside(
-        self, what: Spool | str, reason: str, *, header: Buffer = b"", facts: Mapping[str, Any] | None = None
+        self,
+        what: Spool | str,
+        reason: str,
+        *,
+        header: Buffer = b"",
+        facts: Mapping[str, Any] | None = None,
+        alike: str = "",
     ) -> str:
         """Move an object or a spool, with the bytes it has, to the exceptions area, durably. Returns its key there.
 
-        `header` (of the spool's header size) is written first if given."""
+        `header` (of the spool's header size) is written first if given. `alike` is the same for what came again, data
+        and all: where it lies here already it is counted, and what came again is deleted."""
         ...
 
     def exceptions(self) -> Iterator[Exceptional]:
@@ -232,7 +244,7 @@ class Store(Protocol):
         ...
 
     def remove_exception(self, key: str) -> bool:
-        """Delete what was set aside, durably; it was discarded explicitly, or is kept elsewhere. False if it is gone."""
+        """Delete what was set aside, durably; it was discarded explicitly, or lies elsewhere. False if it is gone."""
         ...
 
     def append_journal(self, record: Mapping[str, Any]) -> None:
@@ -278,6 +290,11 @@ class Store(Protocol):
     def close(self) -> None:
         """Give back what was reserved and not used. The store may be used again."""
         ...
+
+
+def exception_key(key: str, alike: str) -> str:
+    """Where in the exceptions area the object `key` lies: repeats of one (`Store.set_aside`) have one place."""
+    return hashlib.sha256(alike.encode()).hexdigest()[:32] if alike else key
 
 
 def checked_key(key: str) -> str:

@@ -124,15 +124,21 @@ class FilesystemStore:
         return True
 
     def set_aside(
-        self, what: Spool | str, reason: str, *, header: Buffer = b"", facts: Mapping[str, Any] | None = None
+        self,
+        what: Spool | str,
+        reason: str,
+        *,
+        header: Buffer = b"",
+        facts: Mapping[str, Any] | None = None,
+        alike: str = "",
     ) -> str:
         """Move an object or spool to the exceptions area."""
         if isinstance(what, str):
             with self.open(what) as stored:
                 offset = data_offset(stored)
-            key = self._quarantine.take_object(what, reason, offset, facts or {})
+            key = self._quarantine.take_object(what, reason, offset, facts or {}, alike)
         elif isinstance(what, FileSpool):
-            key = self._quarantine.take_spool(what, reason, header, facts or {})
+            key = self._quarantine.take_spool(what, reason, header, facts or {}, alike)
         else:
             raise TypeError("a spool of another store")
         telemetry.count("isocenter_store_set_aside_total")

@@ -4,7 +4,8 @@ archive.json          archive id and version of the layout
 lock                  held by the server that runs on the store
 objects/ab/cd/<key>   complete objects, and reserved names that are still empty or being filled
 spool/<pid>.<random>  the names of one batch of reservations; empty when every one is settled
-exceptions/           <key> and <key>.json: bytes that can't be served, and why
+exceptions/           <key> and <key>.json: bytes that can't be served, and why; <key>.times: how often they came
+exceptions.lock       held while something is put there or taken away
 journal/<day>/        one small file a record
 packs/<xx>/<name>     derived data; packs/new/ holds those being written
 """
@@ -75,6 +76,7 @@ class Layout:
         )
         self.archive = f"{self.root}/archive.json"
         self.lock = f"{self.root}/lock"
+        self.exceptions_lock = f"{self.root}/exceptions.lock"
 
     def make_rooms(self) -> None:
         """Create the root and its folders where they are missing."""
@@ -125,5 +127,5 @@ class Layout:
         return f"{self.objects}/{key[:2]}/{key[2:4]}/{key}"
 
     def exception(self, key: str) -> str:
-        """The file of what was set aside; its note has `.json` behind."""
+        """The file of what was set aside; its note has `.json` behind, how often it came `.times`."""
         return f"{self.exceptions}/{key}"

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -24,6 +25,7 @@ from isocenter.store.api import (
     checked_header,
     checked_key,
     checked_pack_name,
+    exception_key,
 )
 from isocenter.store.verify import data_offset
 
@@ -205,7 +207,13 @@ class MemoryStore:
         return self.objects.pop(checked_key(key), None) is not None
 
     def set_aside(
-        self, what: Spool | str, reason: str, *, header: Buffer = b"", facts: Mapping[str, Any] | None = None
+        self,
+        what: Spool | str,
+        reason: str,
+        *,
+        header: Buffer = b"",
+        facts: Mapping[str, Any] | None = None,
+        alike: str = "",
     ) -> str:
         """Move an object or spool to the exceptions area."""
         if isinstance(what, MemorySpool):
@@ -217,7 +225,12 @@ class MemoryStore:
             content = self.objects.pop(key)
         else:
             raise TypeError("a spool of another store")
-        note = Exceptional(key, reason, time.time_ns() // 1000, len(content), offset, dict(facts or {}))
+        now, key = time.time_ns() // 1000, exception_key(key, alike)
+        if alike and key in self._exceptions:
+            content, known = self._exceptions[key]
+            self._exceptions[key] = (content, replace(known, times=known.times + 1, last_at=now))
+            return key
+        note = Exceptional(key, reason, now, len(content), offset, dict(facts or {}))
         self._exceptions[key] = (content, note)
         return key
 

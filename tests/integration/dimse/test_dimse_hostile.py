@@ -69,6 +69,17 @@ def test_before_an_association(server: Serving, stream: bytes, answer: Abort | A
             first = peer.pdu()
 
 
+def test_a_request_that_cannot_be_read_is_logged(server: Serving, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "isocenter.dimse.acceptor"), ScriptedPeer.call(server.port) as peer:
+        peer.send(b"\x01\0\0\0\0\x04abcd")
+        assert peer.pdu() == AssociateReject(1, 2, 1)
+        assert peer.pdu() is None
+    (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert record.getMessage() == "association.rejected"
+    assert {"address": "127.0.0.1", "reason": "1/2/1"}.items() <= vars(record)["fields"].items()
+    assert "connection.ended" not in caplog.messages
+
+
 def pdata(body: bytes) -> bytes:
     return b"\x04\0" + struct.pack(">I", len(body)) + body
 

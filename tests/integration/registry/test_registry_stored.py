@@ -119,6 +119,12 @@ def test_a_title_may_be_at_several_hosts_and_must_then_be_told_apart(any_databas
     change.remove("peer", "WS", "10.0.0.1")
     found = roster(any_database)
     assert (found.version, [peer.host for peer in found.settings.peers]) == (3, ["10.0.0.2"])
+    # one at any host has a name too
+    change.add("peer", "WS", "", [])
+    with pytest.raises(ConfigurationError, match=r"any host.*say WS@HOST, or WS@ for the one at any host"):
+        change.remove("peer", "WS", None)
+    change.remove("peer", "WS", "")
+    assert [peer.host for peer in roster(any_database).settings.peers] == ["10.0.0.2"]
 
 
 def test_what_is_refused_changes_nothing(any_database: Database) -> None:

@@ -80,12 +80,13 @@ def test_retry_and_discard_beside_a_running_server(
     shown = json.loads(cli("exceptions", "show", misnamed[:12], *place).stdout)
     assert (shown["sop_class"], shown["data_set"]["sop_class"]) == (MR, CT)
 
-    # by the same rules they are refused again, and lie there once, with the newer date
+    # by the same rules they are refused again, and lie there once, counted
     again = failing(cli, 1, "exceptions", "retry", nameless, *with_url, **STRICT)
     (told,) = json.loads(again.stdout)["entries"]
     assert (told["key"], told["failed"]) == (nameless, "sop-class-mismatch")
+    assert "now" not in told
     listed = json.loads(cli("exceptions", "list", *place).stdout)
-    assert told["now"] in {entry["key"] for entry in listed}
+    assert [entry["times"] for entry in listed] == [2, 1, 1]
     assert sorted(entry["sop_uid"] for entry in listed) == [sop_uid(1), sop_uid(2), sop_uid(3)]
     assert len(rows(server.data, url, "exception")) == 3
 
@@ -116,6 +117,60 @@ def test_retry_and_discard_beside_a_running_server(
     assert [(r["store_key"], r["sop_uid"]) for r in records if r["kind"] == "exception-discard"] == [
         (noise, sop_uid(3))
     ]
+
+
+@pytest.mark.req("I-STORE-02")
+def test_what_is_sent_again_is_kept_once(start: Start, cli: Cli, url: tuple[str, ...]) -> None:
+    server = start(*url, **STRICT).ready()
+    place = ("--data", str(server.data))
+    for _ in range(4):
+        assert send(server, NAMELESS, NOISE) == [0xA900, 0xC000]
+    listed = json.loads(cli("exceptions", "list", *place, "--json").stdout)
+    assert [(entry["sop_uid"], entry["times"]) for entry in listed] == [(sop_uid(1), 4), (sop_uid(3), 4)]
+    assert all(entry["last_at"] >= entry["received"] for entry in listed)
+    assert sorted(row.store_key for row in rows(server.data, url, "exception")) == sorted(e["key"] for e in listed)
+    assert "4 times, last 20" in cli("exceptions", "list", *place).stdout
+    assert "times: 4" in cli("exceptions", "show", listed[0]["key"], *place).stdout
+    # a rebuilt index lists what lies there, with its count
+    server.stop()
+    cli("index", "rebuild", *place, *url)
+    assert len(rows(server.data, url, "exception")) == 2
+    assert json.loads(cli("exceptions", "list", *place, "--json").stdout) == listed
+    # what is discarded is counted anew
+    cli("exceptions", "discard", "--all", *place, *url)
+    assert not rows(server.data, url, "exception")
+    assert send(start(*url, **STRICT).ready(), NAMELESS) == [0xA900]
+    (entry,) = json.loads(cli("exceptions", "list", *place, "--json").stdout)
+    assert (entry["key"], entry["times"]) == (listed[0]["key"], 1)
+    assert [row.store_key for row in rows(server.data, url, "exception")] == [entry["key"]]
+
+
+@pytest.mark.req("I-STORE-02")
+def test_what_is_refused_for_another_reason_lies_there_once(start: Start, cli: Cli, url: tuple[str, ...]) -> None:
+    server = start(*url, **STRICT).ready()
+    place = ("--data", str(server.data))
+    assert send(server, NAMELESS._replace(sop_uid="1.2.3")) == [0xC001]
+    (before,) = json.loads(cli("exceptions", "list", *place, "--json").stdout)
+    retry = ("exceptions", "retry", before["key"], "--by-data-set", "--json", *place, *url)
+    (told,) = json.loads(failing(cli, 1, *retry, **STRICT).stdout)["entries"]
+    (after,) = json.loads(cli("exceptions", "list", *place, "--json").stdout)
+    assert (after["key"], after["reason"], after["sop_uid"]) == (told["now"], "sop-class-mismatch", sop_uid(1))
+    assert after["key"] != before["key"]
+    assert [row.store_key for row in rows(server.data, url, "exception")] == [after["key"]]
+
+
+@pytest.mark.req("I-STORE-02")
+def test_a_key_that_begins_several_is_wrong_usage(tmp_path: Path, cli: Cli) -> None:
+    data = tmp_path / "data"
+    store = FilesystemStore(data / "store")
+    keys: list[str] = []
+    while len({key[0] for key in keys}) == len(keys):
+        spool = store.reserve()
+        spool.begin(200)
+        keys.append(store.set_aside(spool, "why"))
+    store.close()
+    done = failing(cli, 2, "exceptions", "show", keys[-1][0], "--data", str(data))
+    assert "several entries begin" in done.stderr
 
 
 @pytest.mark.req("I-STORE-02")

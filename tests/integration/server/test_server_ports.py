@@ -65,20 +65,44 @@ def test_a_reload_binds_and_lets_go(start: Callable[..., Any], cli: Cli) -> None
     assert answers(cli, "ISOCENTER", server.ports["dicom_port"])
 
 
-def test_a_port_that_is_taken_leaves_everything_as_it_was(start: Callable[..., Any], cli: Cli) -> None:
+def test_a_stored_ae_whose_port_is_taken_is_left_out(start: Callable[..., Any], cli: Cli) -> None:
     server = start().ready()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         cli("ae", "add", "GATEWAY", f"ports={port}", "--data", str(server.data))
         server.process.send_signal(signal.SIGHUP)
+        until(lambda: "settings.reloaded" in server.output())
+        left_out = f"ae.ports of GATEWAY: cannot listen on 127.0.0.1 port {port}"
+        assert left_out in server.output()
+        assert answers(cli, "ISOCENTER", server.ports["dicom_port"])
+        server.stop()
+        # nor does it keep the server from starting
+        again = start().ready()
+        assert left_out in again.output()
+        assert told(again.data) == {}
+        assert answers(cli, "ISOCENTER", again.ports["dicom_port"])
+    # the address is free again: a reload takes it
+    again.process.send_signal(signal.SIGHUP)
+    until(lambda: told(again.data) == {"GATEWAY": [port]})
+    until(lambda: answers(cli, "GATEWAY", port))
+
+
+def test_a_port_of_the_settings_that_is_taken_leaves_everything_as_it_was(
+    start: Callable[..., Any], cli: Cli, tmp_path: Path
+) -> None:
+    file = tmp_path / "ports.toml"
+    file.write_text("")
+    server = start("--config", str(file)).ready()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file.write_text(f'[[ae]]\ntitle = "ISOCENTER"\n[[ae]]\ntitle = "GATEWAY"\nports = [{port}]\n')
+        server.process.send_signal(signal.SIGHUP)
         until(lambda: "settings.refused" in server.output())
-    assert f"ae.ports of GATEWAY: cannot listen on 127.0.0.1 port {port}" in server.output()
+        assert f"ae.ports of GATEWAY: cannot listen on 127.0.0.1 port {port}" in server.output()
+        done = cli("serve", "--data", str(tmp_path / "other"), "--config", str(file), "--dicom-port", "0",
+                   "--http-port", "0", check=False)  # fmt: skip
+        assert done.returncode == 2
     assert answers(cli, "ISOCENTER", server.ports["dicom_port"])
-    server.stop()
-    # the address is free again
-    again = start().ready()
-    assert told(again.data) == {"GATEWAY": [port]}
-    assert answers(cli, "GATEWAY", port)
 
 
 def test_the_http_port_is_not_for_dicom(start: Callable[..., Any], tmp_path: Path, cli: Cli) -> None:

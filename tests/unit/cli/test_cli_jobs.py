@@ -103,3 +103,15 @@ def test_other_jobs_are_restarted_too(run: Any, queue: Queue) -> None:
     assert queue.cancel(number)
     queue.enqueue("removal", unique_key="removal")
     assert "another one" in run("jobs", "restart", str(number), status=1).output
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["jobs list", "jobs show 1", "jobs cancel 1", "jobs restart 1", "push PACS --study 1.2", "commit list",
+     "commit show 1", "commit again 1", "commit request PACS --study 1.2", "echo PACS", "send PACS .", "find PACS",
+     "move PACS --to A", "get PACS"],
+)  # fmt: skip
+def test_the_index_may_be_another(run: Any, tmp_path: Path, words: str) -> None:
+    """`--database` decides which index a command asks: one that has no schema yet is told as such."""
+    done = run(*words.split(), "--database", f"sqlite:///{tmp_path}/other.db", status=2)
+    assert "schema" in done.output

@@ -8,7 +8,6 @@ from isocenter.declarations.presets import PRESETS
 from isocenter.declarations.transfer_syntaxes import (
     NON_STORAGE,
     Choice,
-    acceptable_for_storage,
     all_syntaxes,
     choose,
     storage_order,
@@ -81,12 +80,6 @@ def test_proposers_order() -> None:
     assert choose(proposed, storage_order(), Choice.PROPOSER) == EXPLICIT_BE
     assert choose(proposed, storage_order()) == EXPLICIT_LE
     assert choose(("1.2.3",), storage_order()) is None
-
-
-def test_unknown_syntaxes_are_kept_as_they_come() -> None:
-    assert acceptable_for_storage(("1.2.3", IMPLICIT_LE), storage_order()) == IMPLICIT_LE
-    assert acceptable_for_storage(("1.2.3",), storage_order()) == "1.2.3"
-    assert acceptable_for_storage((), storage_order()) is None
 
 
 @pytest.mark.parametrize("preset", PRESETS)

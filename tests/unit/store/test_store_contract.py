@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isocenter.dicom import part10
 from isocenter.errors import ConfigurationError, Reason, Refused, Retriable
 from isocenter.store.api import KEY, Spool, Store
 from isocenter.store.filesystem import FilesystemStore
@@ -195,6 +196,32 @@ def test_an_exception_is_removed(store: Store) -> None:
         store.open_exception(first)
     with pytest.raises(Refused):
         store.remove_exception("../" + second)
+
+
+def test_what_is_set_aside_again_is_counted(store: Store) -> None:
+    """One entry of what came again, an object as well as a spool; another of what is not alike."""
+    whole = store.reserve()
+    digest = hashlib.sha256(b"the same").hexdigest()
+    top = part10.stored_header("1.2", "1.3", "1.2.840.10008.1.2.1", part10.Receipt("CT1", "A", "::1", 1, digest))
+    whole.begin(len(top))
+    whole.write([b"the same"])
+    whole.commit(top)
+    whole.settle()
+    again = [begun(store, b"the same"), begun(store, b"the same"), whole.key]
+    keys = {store.set_aside(each, "because", facts={"n": n}, alike="same") for n, each in enumerate(again)}
+    other = store.set_aside(begun(store, b"another"), "because", alike="other")
+    first, second = store.exceptions()
+    assert keys == {first.key}
+    assert (first.times, first.facts) == (3, {"n": 0})
+    assert first.last_at >= first.at
+    assert (second.key, second.times, second.last_at) == (other, 1, 0)
+    assert list(store.keys()) == []
+    with store.open_exception(first.key) as stored:
+        assert stored.pread(100, first.offset) == b"the same"
+    # once it is gone it is counted anew
+    assert store.remove_exception(first.key)
+    assert store.set_aside(begun(store, b"the same"), "because", alike="same") == first.key
+    assert {entry.key: entry.times for entry in store.exceptions()} == {first.key: 1, other: 1}
 
 
 def test_a_spool_set_aside_may_have_a_header(store: Store) -> None:

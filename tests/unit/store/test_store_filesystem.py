@@ -5,6 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,31 @@ def test_recovery_cleans_packs_that_were_being_written(store: FilesystemStore, r
     (root / "packs" / "new" / "0123").write_bytes(b"half")
     store.recover(recorded)
     assert list((root / "packs" / "new").iterdir()) == []
+
+
+def test_an_exception_that_was_cut_short_gives_way_to_a_whole_one(store: FilesystemStore, root: Path) -> None:
+    key = store.set_aside(begun(store, b"bytes"), "why", alike="same")
+    os.truncate(root / "exceptions" / key, 3)
+    assert store.set_aside(begun(store, b"bytes"), "why", alike="same") == key
+    with store.open_exception(key) as stored:
+        assert stored.pread(1000, HEADER) == b"bytes"
+
+
+def test_a_count_that_cannot_be_read_begins_again(store: FilesystemStore, root: Path) -> None:
+    for _ in range(3):
+        key = store.set_aside(begun(store, b"bytes"), "why", alike="same")
+    (root / "exceptions" / f"{key}.times").write_text("")
+    assert [(entry.reason, entry.times) for entry in store.exceptions()] == [("why", 1)]
+    store.set_aside(begun(store, b"bytes"), "why", alike="same")
+    assert [entry.times for entry in store.exceptions()] == [2]
+
+
+def test_many_at_once_count_each(store: FilesystemStore) -> None:
+    spools = [begun(store, b"bytes") for _ in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        keys = set(pool.map(lambda spool: store.set_aside(spool, "why", alike="same"), spools))
+    (entry,) = store.exceptions()
+    assert (keys, entry.times) == ({entry.key}, 12)
 
 
 def test_an_exception_without_its_note_is_still_listed(store: FilesystemStore, root: Path) -> None:
