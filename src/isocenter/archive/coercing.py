@@ -28,8 +28,8 @@ from isocenter.rules.validity import is_invalid, top_level
 Read = Callable[[int, int], bytes]
 """(number of bytes, offset in the data set) -> bytes."""
 
-_FIRST: Final = 1 << 16
-"""Bytes that nearly always hold a whole header."""
+_FIRST: Final = 1 << 13
+"""Bytes that mostly hold a whole header. Four times as many are waited for where they do not."""
 _MOST: Final = 1 << 20
 _SLICE: Final = 1 << 20
 _SOP_CLASS, _SOP_INSTANCE, _CHARACTER_SET = 0x00080016, 0x00080018, 0x00080005
@@ -99,8 +99,9 @@ class Waiting:
             return Coerced(head, Outcome({}), self._identity, late=True)
         try:
             window = Window.over(head, whole=whole)
-            found, places = placed(window, self._syntax, _wanted(self._indexed, self._coercion.tags))
-            return self._coerced(head, found, places, whole)
+            wanted = _wanted(self._indexed, self._coercion.tags)
+            found, places = placed(window, self._syntax, wanted)
+            return self._coerced(head, found, places, wanted, whole)
         except NeedMore:
             if len(head) < _MOST:
                 self._next = 4 * len(head)
@@ -112,12 +113,12 @@ class Waiting:
         except Refused as refusal:
             return Coerced(head, Outcome({}), self._identity, refusal=refusal)
 
-    def _coerced(self, head: bytes, found: Scan, places: Places, whole: bool) -> Coerced:
+    def _coerced(self, head: bytes, found: Scan, places: Places, wanted: frozenset[int], whole: bool) -> Coerced:
         held = _Held(head, self._syntax, whole)
         outcome = _asked(self._coercion, found, self._identity, self._assumed, self._at, held)
         if not outcome.changes:
             return Coerced(head, outcome, self._identity, scan=found)
-        changed = tuple(edits(Window.over(head, whole=whole), self._syntax, outcome.changes, places))
+        changed = tuple(edits(Window.over(head, whole=whole), self._syntax, outcome.changes, places, wanted))
         made = _edited(head, changed)
         end = len(head) if found.pixel is None else found.end
         received = Received(end, end + len(made) - len(head), hashlib.sha256(head[:end]).hexdigest())
@@ -253,7 +254,8 @@ def _edited(head: bytes, changed: tuple[Edit, ...]) -> bytes:
 
 @lru_cache(maxsize=64)
 def _wanted(indexed: frozenset[int], tags: frozenset[int]) -> frozenset[int]:
-    return indexed | tags
+    """What is scanned for: also the lengths of groups that may change, so that they are known to be absent."""
+    return indexed | tags | {tag & 0xFFFF0000 for tag in tags}
 
 
 def _uid(found: Scan, tag: int) -> str:

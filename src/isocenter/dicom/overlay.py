@@ -187,16 +187,21 @@ class Prepared(dict[int, Element | None]):
 
 
 def edits(
-    window: Window, syntax: str, changes: Changes, places: Mapping[int, tuple[int, int]] = _NO_PLACES
+    window: Window,
+    syntax: str,
+    changes: Changes,
+    places: Mapping[int, tuple[int, int]] = _NO_PLACES,
+    looked_for: frozenset[int] = frozenset(),
 ) -> Iterator[Edit]:
     """Where `changes` change the data set under `window`, which is not deflated (any more), in order. `places`: where
-    some of its elements begin and end, if they are known to stand in order (`dicom.placing`)."""
+    those of its elements begin and end that were `looked_for`, if they stand in order (`dicom.placing`)."""
     if not changes:
         return
     written = encoding_at(window, 0, encoding_of(syntax))
     puts, gone, firsts = plan_of(changes, written)
     pending, advance = sorted(puts, reverse=True), _ADVANCE[written]
-    known, todo, last, pos = sorted(places), sorted(gone, reverse=True), max(changes), 0
+    absent = looked_for - places.keys() - puts.keys() if places else frozenset()
+    known, todo, last, pos = sorted(places), sorted(gone - absent, reverse=True), max(changes), 0
     while todo and not window.ended(pos):
         if known and (lower := bisect_left(known, todo[-1])):
             pos = max(pos, places[known[lower - 1]][1])
