@@ -18,8 +18,7 @@ from isocenter.dicom.elements import LONG_VRS, MalformedDataSet, NeedMore, Windo
 from isocenter.dicom.jumping import RawElement
 from isocenter.dicom.overlay import Changes, Edit, Overlay, Prepared, edits, plan_of
 from isocenter.dicom.part10 import Received
-from isocenter.dicom.placing import Places, placed
-from isocenter.dicom.scan import HEADER_BOUND, Scan, scan, scan_file
+from isocenter.dicom.scan import HEADER_BOUND, Places, Scan, placed, scan, scan_file
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.errors import Refused
 from isocenter.rules import Coercion, Outcome, View
@@ -98,9 +97,8 @@ class Waiting:
         if transfer_syntax(self._syntax).deflated:
             return Coerced(head, Outcome({}), self._identity, late=True)
         try:
-            window = Window.over(head, whole=whole)
             wanted = _wanted(self._indexed, self._coercion.tags)
-            found, places = placed(window, self._syntax, wanted)
+            found, places = placed(head, self._syntax, wanted, whole=whole)
             return self._coerced(head, found, places, wanted, whole)
         except NeedMore:
             if len(head) < _MOST:

@@ -4,10 +4,9 @@ A loop runs over plain elements of one byte string and stops in front of whateve
 items and delimiters, undefined lengths, unknown VRs, a wanted value or a header beyond the bytes at hand.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from struct import error as struct_error
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from isocenter.dicom.dictionary import vr_of
 from isocenter.dicom.headers import (
@@ -38,8 +37,20 @@ class RawElement(NamedTuple):
 
 Keys = dict[int, tuple[int, str]]
 """Wanted elements by their first four bytes as a number: tag and VR for implicit reading; VR '' makes a loop stop."""
-Run = Callable[[bytes, int, Keys, dict[int, RawElement]], int]
-"""(data, index of an element header, keys, found) -> index where it stopped."""
+Ends = dict[int, tuple[int, int]]
+"""Where elements begin and end, by tag; `TWICE` for one that stands there more than once."""
+TWICE: Final = (-1, -1)
+
+
+class Run(Protocol):
+    """The loop over plain elements in one encoding."""
+
+    def __call__(
+        self, data: bytes, index: int, keys: Keys, found: dict[int, RawElement], ends: Ends | None = None
+    ) -> int:
+        """From the element header at `index` on; the index where it stopped. `ends` notes where what is found stands
+        in `data`."""
+
 
 _STOPS: Final = PIXEL_TAGS | {ITEM, ITEM_DELIMITER, SEQUENCE_DELIMITER}
 _NOTHING: Final[frozenset[int]] = frozenset()
@@ -66,7 +77,7 @@ def _explicit(little: bool) -> Run:
         layout.names | {code: "" for code, vr in layout.names.items() if vr == "UN"},
     )
 
-    def run(data: bytes, index: int, keys: Keys, found: dict[int, RawElement]) -> int:
+    def run(data: bytes, index: int, keys: Keys, found: dict[int, RawElement], ends: Ends | None = None) -> int:
         try:
             while True:
                 first, vr, length = unpack(data, index)
@@ -85,6 +96,8 @@ def _explicit(little: bool) -> Run:
                     if not known or end > len(data):
                         return index
                     found[tag] = new(RawElement, (names[vr] or known, data[start:end]))
+                    if ends is not None:
+                        ends[tag] = TWICE if tag in ends else (index, end)
                 index = end
         except struct_error:
             return index
@@ -95,7 +108,7 @@ def _explicit(little: bool) -> Run:
 def _implicit(little: bool) -> Run:
     unpack, new = (LITTLE if little else BIG).implicit, tuple.__new__
 
-    def run(data: bytes, index: int, keys: Keys, found: dict[int, RawElement]) -> int:
+    def run(data: bytes, index: int, keys: Keys, found: dict[int, RawElement], ends: Ends | None = None) -> int:
         try:
             while True:
                 first, length = unpack(data, index)
@@ -107,6 +120,8 @@ def _implicit(little: bool) -> Run:
                     if not vr or end > len(data):
                         return index
                     found[tag] = new(RawElement, (vr, data[index + 8 : end]))
+                    if ends is not None:
+                        ends[tag] = TWICE if tag in ends else (index, end)
                 index = end
         except struct_error:
             return index

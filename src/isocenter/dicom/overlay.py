@@ -194,7 +194,7 @@ def edits(
     looked_for: frozenset[int] = frozenset(),
 ) -> Iterator[Edit]:
     """Where `changes` change the data set under `window`, which is not deflated (any more), in order. `places`: where
-    those of its elements begin and end that were `looked_for`, if they stand in order (`dicom.placing`)."""
+    those of its elements begin and end that were `looked_for`, if they stand in order (`dicom.scan.placed`)."""
     if not changes:
         return
     written = encoding_at(window, 0, encoding_of(syntax))

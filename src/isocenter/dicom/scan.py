@@ -5,9 +5,9 @@ jumped over by their length. Whatever is not a plain element of known VR leaves 
 delimiters), is dealt with by `headers` and `jumping`, and the loop is entered again behind it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from isocenter.dicom.deflate import Bound, Inflating
 from isocenter.dicom.dictionary import vr_of
@@ -24,10 +24,13 @@ from isocenter.dicom.headers import (
     encoding_of,
     read_header,
 )
-from isocenter.dicom.jumping import RawElement, keys_for, run_of, skip_undefined
+from isocenter.dicom.jumping import TWICE, Ends, RawElement, keys_for, run_of, skip_undefined
 from isocenter.dicom.uids import transfer_syntax
 
-__all__ = ["MalformedDataSet", "NeedMore", "PixelData", "RawElement", "Scan", "scan", "scan_file"]
+__all__ = ["MalformedDataSet", "NeedMore", "PixelData", "Places", "RawElement", "Scan", "placed", "scan", "scan_file"]
+
+Places: TypeAlias = Mapping[int, tuple[int, int]]
+"""Where elements begin and end, by tag; empty where they don't stand in order."""
 
 CHARACTER_SET: Final = 0x00080005
 HEADER_BOUND: Final = Bound(absolute=256 << 20, free=64 << 20)
@@ -82,7 +85,26 @@ def scan_file(
     return _scan(Window(lambda at, n: pread(n, at), size, chunk), syntax, wanted)
 
 
-def _scan(window: Window, syntax: str, wanted: frozenset[int]) -> Scan:
+def placed(head: bytes, syntax: str, wanted: frozenset[int], *, whole: bool = True) -> tuple[Scan, Places]:
+    """What `scan` finds in a data set that is not deflated, and where the wanted elements stand, so that laying changes
+    over them needs no second walk. Raises as that."""
+    ends: Ends = {}
+    found = _scan(Window.over(head, whole=whole), syntax, wanted, ends)
+    return found, _in_order(ends)
+
+
+def _in_order(ends: Ends) -> Places:
+    """The places, if the elements stand in the order of their tags, each once."""
+    before = -1
+    for tag, (start, _) in ends.items():
+        if tag < before or start < 0:
+            return {}
+        before = tag
+    return ends
+
+
+def _scan(window: Window, syntax: str, wanted: frozenset[int], ends: Ends | None = None) -> Scan:
+    """`ends` may be asked for where the window holds the data set from its beginning on."""
     encoding = encoding_at(window, 0, encoding_of(syntax))
     wanted = _with_character_set(wanted)
     run, keys = run_of(encoding), keys_for(wanted, encoding.little)
@@ -90,14 +112,14 @@ def _scan(window: Window, syntax: str, wanted: frozenset[int]) -> Scan:
     pos = 0
     while not window.ended(pos):
         index = window.at(pos, 8)
-        pos = window.base + run(window.data, index, keys, found)
+        pos = window.base + run(window.data, index, keys, found, ends)
         if window.ended(pos):
             break
         header = read_header(window, pos, encoding)
         if header.tag in PIXEL_TAGS:
             pixel = PixelData(header.tag, header.vr, header.offset, header.length)
             return Scan(found, pixel, pos, syntax, encoding, not window.reaches(header.offset + header.length))
-        pos = _single(window, header, pos, encoding, wanted, found)
+        pos = _single(window, header, pos, encoding, wanted, found, ends)
     return Scan(found, None, pos, syntax, encoding)
 
 
@@ -107,7 +129,13 @@ def _with_character_set(wanted: frozenset[int]) -> frozenset[int]:
 
 
 def _single(
-    window: Window, header: Header, pos: int, encoding: Encoding, wanted: frozenset[int], found: dict[int, RawElement]
+    window: Window,
+    header: Header,
+    pos: int,
+    encoding: Encoding,
+    wanted: frozenset[int],
+    found: dict[int, RawElement],
+    ends: Ends | None,
 ) -> int:
     """One element that the loop stopped at; the position behind it."""
     tag, vr, length, offset, implicit = header
@@ -118,4 +146,6 @@ def _single(
         end, after = skip_undefined(window, offset, vr, tag, Encoding(implicit, encoding.little))
     if tag in wanted:
         found[tag] = RawElement(vr if vr != "UN" else vr_of(tag), window.bytes_at(offset, end - offset))
+        if ends is not None:
+            ends[tag] = TWICE if tag in ends else (pos, after)
     return after

@@ -14,8 +14,7 @@ from isocenter.dicom.dataset import DataSet, Element, decode, encode, encode_ele
 from isocenter.dicom.headers import MalformedDataSet, Window
 from isocenter.dicom.overlay import Changes, Overlay, edits, merged, overlaid
 from isocenter.dicom.part10 import outgoing_header
-from isocenter.dicom.placing import placed
-from isocenter.dicom.scan import scan
+from isocenter.dicom.scan import placed, scan
 from isocenter.dicom.uids import transfer_syntax
 from unit.dicom.dicom_data_sets import data_sets
 from unit.dicom.dicom_files import Sample, quiet, samples
@@ -128,7 +127,7 @@ WANTED = frozenset(
 
 @pytest.mark.parametrize("sample", [s for s in SAMPLES if not transfer_syntax(s.syntax).deflated], ids=lambda s: s.name)
 def test_known_places_lead_to_the_same_edits(sample: Sample) -> None:
-    found, places = placed(Window.over(sample.data), sample.syntax, WANTED)
+    found, places = placed(sample.data, sample.syntax, WANTED)
     assert found == scan(sample.data, sample.syntax, WANTED)
     assert places.keys() <= found.elements.keys()
     for changes in (
@@ -149,7 +148,7 @@ def test_places_of_any_elements_do(before: DataSet, put: DataSet, wanted: frozen
     for syntax in (uids.EXPLICIT_LE, uids.IMPLICIT_LE, uids.EXPLICIT_BE):
         data = encode(before, syntax)
         wanted |= {0x00080005}
-        found, places = placed(Window.over(data), syntax, wanted)
+        found, places = placed(data, syntax, wanted)
         assert found == scan(data, syntax, wanted)
         assert {tag: data[start:end] for tag, (start, end) in places.items()} == {
             tag: encode({tag: before[tag]}, syntax) for tag in found.elements
@@ -159,7 +158,7 @@ def test_places_of_any_elements_do(before: DataSet, put: DataSet, wanted: frozen
 
 def test_a_change_behind_the_last_known_place() -> None:
     data = encode({0x00100020: Element("LO", b"17")}, uids.EXPLICIT_LE)
-    _, places = placed(Window.over(data), uids.EXPLICIT_LE, WANTED)
+    _, places = placed(data, uids.EXPLICIT_LE, WANTED)
     new = encode({0x00102160: Element("SH", b"x ")}, uids.EXPLICIT_LE)
     found = list(edits(Window.over(data), uids.EXPLICIT_LE, {0x00102160: Element("SH", b"x")}, places))
     assert found == [(len(data), len(data), new)]
@@ -168,8 +167,8 @@ def test_a_change_behind_the_last_known_place() -> None:
 def test_elements_out_of_order_have_no_places() -> None:
     first, second = (encode_element(tag, "LO", b"x ", uids.EXPLICIT_LE) for tag in (0x00100020, 0x00102160))
     for data in (second + first, first + first, first + second + first):
-        assert not placed(Window.over(data), uids.EXPLICIT_LE, WANTED)[1]
-    assert placed(Window.over(first + second), uids.EXPLICIT_LE, WANTED)[1]
+        assert not placed(data, uids.EXPLICIT_LE, WANTED)[1]
+    assert placed(first + second, uids.EXPLICIT_LE, WANTED)[1]
 
 
 def test_a_deflated_data_set_is_deflated_again() -> None:
