@@ -3,7 +3,6 @@
 They go through the index writer of the running server, or through one of their own where no server runs.
 """
 
-import getpass
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from isocenter.archive.edit import Edited, Edits, Who
 from isocenter.archive.edit_checks import Target, identity
 from isocenter.archive.edit_history import conflicts, history
 from isocenter.archive.rejecting import Rejected, Rejecting
+from isocenter.cli import acting
 from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
 from isocenter.cli.registering import opened
@@ -49,7 +49,7 @@ class How(NamedTuple):
     @property
     def who(self) -> Who:
         """Who does it; by default the user of this process."""
-        return Who(self.by or _user(), self.why)
+        return Who(self.by or acting.user(), self.why)
 
     def settings(self) -> Settings:
         """The settings."""
@@ -66,13 +66,6 @@ class How(NamedTuple):
         """The edits of the archive."""
         with self.archive() as archive:
             yield Edits(archive.database, archive.store, archive.writer, dry_run=self.dry_run)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "cli"
 
 
 # --- edits

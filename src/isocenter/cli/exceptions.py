@@ -1,8 +1,6 @@
 """`isocenter exceptions`: works on the store, beside a running server or without one."""
 
-import getpass
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +12,7 @@ import typer
 
 from isocenter.archive.exceptions import Exceptions, RefusedAgain, file_of, found, identity_of, own_identity, sender_of
 from isocenter.archive.ingest import Origin
+from isocenter.cli import acting
 from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
 from isocenter.cli.progress import bar
@@ -164,14 +163,7 @@ def _each(
 
 
 def _exceptions(archive: Archive) -> Exceptions:
-    return Exceptions(archive.store, archive.database, archive.ingest, actor=f"cli:{_user()}")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())
+    return Exceptions(archive.store, archive.database, archive.ingest, actor=f"cli:{acting.user()}")
 
 
 def _origins(settings: Settings, archive: Archive) -> Callable[[Exceptional], Origin]:

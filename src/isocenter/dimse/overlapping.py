@@ -124,10 +124,10 @@ class OverlappingAssociation(Association):
         """Send what the other threads have said."""
         if first is None and self._told.empty():
             return
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):  # it was heard before it woke us
             os.read(self._wakes, 4096)
         told = first
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(queue.Empty):  # all is heard
             while True:
                 told = told or self._told.get_nowait()
                 if isinstance(told, _Said):
@@ -181,5 +181,5 @@ class OverlappingAssociation(Association):
 
     def _tell(self, what: _Said | _Ended) -> None:
         self._told.put(what)
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(BlockingIOError):  # so many wakes lie there that one more says nothing
             os.write(self._waker, b"\0")

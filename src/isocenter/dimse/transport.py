@@ -332,7 +332,7 @@ class TlsTransport:
 
     def _say_goodbye(self) -> None:
         """Send close_notify (RFC 8446 6.1) as far as that needs no waiting; once."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # what can't be said any more need not be
             self._ssl.unwrap()
         if self._going.pending:
             self._plain.send_at_once(self._going.read())

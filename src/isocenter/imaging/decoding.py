@@ -108,6 +108,7 @@ def _high_throughput(data: bytes, stream: Stream, pixels: Pixels) -> Array:
     try:
         return _array(imagecodecs.htj2k_decode(held, planar=False))
     except RuntimeError:
+        # OpenJPH refuses some streams that OpenJPEG reads
         return _array(imagecodecs.jpeg2k_decode(held, numthreads=1))
 
 

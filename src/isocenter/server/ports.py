@@ -219,7 +219,7 @@ def drop(before: Listeners, now: Listeners) -> None:
     kept = {id(sock) for sock in now.all_dicom}
     for sock in before.all_dicom:
         if id(sock) not in kept:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # nobody may be connected
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 

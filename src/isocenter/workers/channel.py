@@ -18,7 +18,7 @@ _MOST_PARTS: Final = 64
 
 def widen(descriptor: int) -> None:
     """Let a pipe hold more."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError):  # it works as it is, only slower
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _CAPACITY)
 
 

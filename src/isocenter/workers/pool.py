@@ -86,7 +86,7 @@ class _Worker:
         """End it."""
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
-            with suppress(OSError):
+            with suppress(OSError):  # what was not taken is no use to a dead worker
                 stream.close()
         self._status()
 
