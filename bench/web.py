@@ -32,7 +32,7 @@ def serve(folder: str, durability: str, control: Connection) -> None:
     import uvloop
 
     from isocenter.archive.ingest import Ingest
-    from isocenter.archive.packs import Packs
+    from isocenter.archive.packs.series import Packs
     from isocenter.database import migrate
     from isocenter.database import open as open_database
     from isocenter.index.writer import LocalWriter

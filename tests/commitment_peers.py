@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from archives import NETWORK, PATIENCE, Object, Running
 from isocenter import dimse
-from isocenter.archive.commitment import Checker
-from isocenter.archive.commitment_accepted import Accepted
-from isocenter.archive.commitment_asked import Asked
-from isocenter.archive.commitment_data import Reference, Reported, Requested, Result, read_report, read_request, report
+from isocenter.archive.commitment.accepted import Accepted
+from isocenter.archive.commitment.asked import Asked
+from isocenter.archive.commitment.data import Reference, Reported, Requested, Result, read_report, read_request, report
+from isocenter.archive.commitment.holding import Checker
 from isocenter.config import Peer
 from isocenter.declarations.transfer_syntaxes import NON_STORAGE
 from isocenter.dicom.uids import STORAGE_COMMITMENT_PUSH as PUSH

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 import archives
-from isocenter.archive.edit import Edits, Who
-from isocenter.archive.packs import Packs
+from isocenter.archive.edits.making import Edits, Who
+from isocenter.archive.packs.series import Packs
 from isocenter.archive.query import Query, find
-from isocenter.archive.retrieve import Located, Selection, View, locate, series_of
+from isocenter.archive.retrieval.instances import Located, Selection, View, locate, series_of
 from isocenter.database import Database
 from isocenter.declarations.query_keys import Level
 from isocenter.declarations.rejections import IN_FORCE
@@ -20,7 +20,7 @@ from isocenter.dicom.dictionary import tag_of, vr_of
 from isocenter.dicom.part10 import read_header
 from isocenter.index import tables
 from isocenter.store.api import Store
-from isocenter.web.objects import pieces
+from isocenter.web.dicomweb.objects import pieces
 
 WHO = Who("tester", "wrong patient chosen")
 ROOT = "http://127.0.0.1/dicom-web"

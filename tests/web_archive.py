@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from isocenter.archive.deletion import Deletions
 from isocenter.archive.ingest import Ingest
-from isocenter.archive.packs import Packs
+from isocenter.archive.packs.series import Packs
 from isocenter.config.settings import HostedAE
 from isocenter.database import migrate
 from isocenter.database import open as open_database

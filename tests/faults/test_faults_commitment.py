@@ -12,8 +12,8 @@ import pytest
 
 from commitment_peers import ASKING, Archiver, Client, act, listening, tell
 from isocenter import database, dimse
-from isocenter.archive.commitment_asked import ENDED, Asked
-from isocenter.archive.commitment_data import Reference, Requested, Result
+from isocenter.archive.commitment.asked import ENDED, Asked
+from isocenter.archive.commitment.data import Reference, Requested, Result
 from isocenter.declarations.commitment import Failure
 from isocenter.dicom import uids
 from isocenter.dicom.uids import STORAGE_COMMITMENT_PUSH as PUSH

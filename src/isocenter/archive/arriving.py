@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from isocenter.archive.validation import Inspection
+from isocenter.archive.validation.levels import Inspection
 from isocenter.index.records import DuplicatePolicy
 from isocenter.rules import Coercion, Outcome
 

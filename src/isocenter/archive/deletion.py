@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from isocenter import telemetry
-from isocenter.archive.retrieve import Access, Selection, totals
+from isocenter.archive.retrieval.instances import Access, Selection, totals
 from isocenter.database import Database
 from isocenter.errors import Reason, Retriable
 from isocenter.index.journal import deletion_record

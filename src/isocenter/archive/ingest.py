@@ -18,9 +18,9 @@ from isocenter import telemetry
 from isocenter.archive.arriving import UNCHANGED, Origin, Stored
 from isocenter.archive.coercing import Coerced, Identity, Waiting, recast
 from isocenter.archive.likeness import likeness
+from isocenter.archive.rejection.resending import Resending
 from isocenter.archive.renaming import renamed
-from isocenter.archive.resending import Resending
-from isocenter.archive.validation import Incoming
+from isocenter.archive.validation.levels import Incoming
 from isocenter.config.rejections import Rejections
 from isocenter.dicom import part10, uids
 from isocenter.dicom.elements import MalformedDataSet

@@ -4,7 +4,7 @@ changes = changes_of(store, located)    None: nothing covers it
 """
 
 from isocenter.archive.covering import changes_to
-from isocenter.archive.retrieve import Located, Reader, reader
+from isocenter.archive.retrieval.instances import Located, Reader, reader
 from isocenter.dicom.overlay import Changes, Overlay
 from isocenter.store.api import Store
 

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Select, select
 
-from isocenter.archive.retrieve import Located
+from isocenter.archive.retrieval.instances import Located
 from isocenter.database import Database
 from isocenter.declarations.merging import MERGED, Extent
 from isocenter.dicom.json_reading import Attribute

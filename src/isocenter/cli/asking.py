@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from isocenter.archive.commitment_asked import Outcome, Recorded
-from isocenter.archive.commitment_data import Reference, Reported, Requested
-from isocenter.archive.commitment_rows import Instance
+from isocenter.archive.commitment.asked import Outcome, Recorded
+from isocenter.archive.commitment.data import Reference, Reported, Requested
+from isocenter.archive.commitment.rows import Instance
 from isocenter.declarations.commitment import Failure, in_words
 from isocenter.dicom.uids import STORAGE_COMMITMENT_PUSH, new_uid
 from isocenter.dimse import ClientAssociation, Command, Context, Service

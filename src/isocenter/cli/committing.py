@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import typer
 
-from isocenter.archive import commitment_rows
-from isocenter.archive.commitment_asked import OPEN, Asked
-from isocenter.archive.commitment_data import Reference
-from isocenter.archive.commitment_rows import Transaction
-from isocenter.archive.retrieve import Selection, locate
+from isocenter.archive.commitment import rows as commitment_rows
+from isocenter.archive.commitment.asked import OPEN, Asked
+from isocenter.archive.commitment.data import Reference
+from isocenter.archive.commitment.rows import Transaction
+from isocenter.archive.retrieval.instances import Selection, locate
 from isocenter.cli import files, peering
 from isocenter.cli.asking import Asking, in_a_line
 from isocenter.cli.configuring import settings_of

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import typer
 
-from isocenter.archive.edit import Edited, Edits, Who
-from isocenter.archive.edit_checks import Target, identity
-from isocenter.archive.edit_history import conflicts, history
-from isocenter.archive.rejecting import Rejected, Rejecting
+from isocenter.archive.edits.checks import Target, identity
+from isocenter.archive.edits.history import conflicts, history
+from isocenter.archive.edits.making import Edited, Edits, Who
+from isocenter.archive.rejection.rejecting import Rejected, Rejecting
 from isocenter.cli import acting
 from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say

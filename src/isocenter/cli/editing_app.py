@@ -74,7 +74,7 @@ def edit_patient(
     database: options.Database = None,
 ) -> None:
     """Edit a patient, in all studies."""
-    from isocenter.archive.edit_checks import Target, identity
+    from isocenter.archive.edits.checks import Target, identity
     from isocenter.cli import editing
 
     with told():
@@ -96,7 +96,7 @@ def edit_study(
     database: options.Database = None,
 ) -> None:
     """Edit a study."""
-    from isocenter.archive.edit_checks import Target
+    from isocenter.archive.edits.checks import Target
     from isocenter.cli import editing
 
     with told():
@@ -119,7 +119,7 @@ def edit_series(
     database: options.Database = None,
 ) -> None:
     """Edit a series."""
-    from isocenter.archive.edit_checks import Target
+    from isocenter.archive.edits.checks import Target
     from isocenter.cli import editing
 
     with told():

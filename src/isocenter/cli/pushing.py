@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from isocenter.archive.retrieve import Selection, locate
+from isocenter.archive.retrieval.instances import Selection, locate
 from isocenter.cli import jobs
 from isocenter.cli.ending import Exit, say
 from isocenter.cli.registering import known, opened

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Final
 
 from isocenter import telemetry
-from isocenter.archive import commitment_rows
-from isocenter.archive.commitment_accepted import KEPT, Accepted
-from isocenter.archive.commitment_asked import Asked
+from isocenter.archive.commitment import rows as commitment_rows
+from isocenter.archive.commitment.accepted import KEPT, Accepted
+from isocenter.archive.commitment.asked import Asked
 from isocenter.jobs.queue import Queue, now
 from isocenter.jobs.runner import Again, Handler, Running
 

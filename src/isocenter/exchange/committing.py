@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from isocenter import telemetry
-from isocenter.archive import commitment_data
-from isocenter.archive.commitment_asked import OPEN, Asked, Outcome, Recorded
-from isocenter.archive.commitment_data import Malformed, Reference, Reported, Requested, event_reply, read_report
-from isocenter.archive.commitment_rows import Transaction
+from isocenter.archive.commitment import data as commitment_data
+from isocenter.archive.commitment.asked import OPEN, Asked, Outcome, Recorded
+from isocenter.archive.commitment.data import Malformed, Reference, Reported, Requested, event_reply, read_report
+from isocenter.archive.commitment.rows import Transaction
 from isocenter.config import HostedAE
 from isocenter.declarations.commitment import EVENTS, REQUEST, Action, Answer
 from isocenter.declarations.transfer_syntaxes import NON_STORAGE

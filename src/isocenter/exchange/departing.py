@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from isocenter.archive.covering import changes_to
 from isocenter.archive.merging import CurrentValues
-from isocenter.archive.retrieve import Located
+from isocenter.archive.retrieval.instances import Located
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.exchange.ruling import read_of, ruled

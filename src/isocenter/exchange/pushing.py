@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple, Self
 from msgspec.structs import replace
 
 from isocenter import telemetry
-from isocenter.archive.commitment_asked import Asked
-from isocenter.archive.commitment_data import Reference
-from isocenter.archive.retrieve import PAGE, Located, Selection, locate
+from isocenter.archive.commitment.asked import Asked
+from isocenter.archive.commitment.data import Reference
+from isocenter.archive.retrieval.instances import PAGE, Located, Selection, locate
 from isocenter.config import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.dimse import ClientAssociation

@@ -11,11 +11,11 @@ from functools import partial
 from typing import Final
 
 from isocenter import telemetry
-from isocenter.archive import commitment_data
-from isocenter.archive.commitment import Checker, Depth
-from isocenter.archive.commitment_accepted import Accepted, Destination
-from isocenter.archive.commitment_data import Reference, Result
-from isocenter.archive.commitment_rows import Transaction, failed
+from isocenter.archive.commitment import data as commitment_data
+from isocenter.archive.commitment.accepted import Accepted, Destination
+from isocenter.archive.commitment.data import Reference, Result
+from isocenter.archive.commitment.holding import Checker, Depth
+from isocenter.archive.commitment.rows import Transaction, failed
 from isocenter.config import HostedAE
 from isocenter.config.offered import accepts_storage
 from isocenter.declarations.commitment import Failure, delivered

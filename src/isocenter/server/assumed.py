@@ -3,7 +3,7 @@ the first one's (I-CHAR-03, I-CHAR-04)."""
 
 from collections.abc import Callable
 
-from isocenter.archive.packs_build import Assumed
+from isocenter.archive.packs.build import Assumed
 from isocenter.config import Settings, may_call_from
 from isocenter.dicom.part10 import Receipt
 from isocenter.registry.roster import Directory

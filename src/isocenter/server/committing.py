@@ -7,11 +7,11 @@ import socket
 from collections.abc import Mapping
 
 from isocenter import telemetry
-from isocenter.archive.commitment import Checker
-from isocenter.archive.commitment_accepted import KIND as REPORT
-from isocenter.archive.commitment_accepted import Accepted, Way
-from isocenter.archive.commitment_asked import KIND as REQUEST
-from isocenter.archive.commitment_asked import Asked
+from isocenter.archive.commitment.accepted import KIND as REPORT
+from isocenter.archive.commitment.accepted import Accepted, Way
+from isocenter.archive.commitment.asked import KIND as REQUEST
+from isocenter.archive.commitment.asked import Asked
+from isocenter.archive.commitment.holding import Checker
 from isocenter.config import Settings
 from isocenter.dimse import Association
 from isocenter.exchange import commitment_upkeep

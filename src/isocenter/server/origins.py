@@ -1,8 +1,8 @@
 """Whom received objects come from, with what is configured for the AE that receives and for the peer that sends."""
 
 from isocenter.archive.ingest import Origin
-from isocenter.archive.validation import inspection_of
-from isocenter.archive.validation_workers import tables_in
+from isocenter.archive.validation.levels import inspection_of
+from isocenter.archive.validation.workers import tables_in
 from isocenter.config import HostedAE, Peer
 from isocenter.index.records import DuplicatePolicy
 from isocenter.rules import Ends, Ruleset

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sqlalchemy import or_, select, tuple_
 
 from isocenter import telemetry
-from isocenter.archive.packs import QUIET, Packs
+from isocenter.archive.packs.series import QUIET, Packs
 from isocenter.config import Settings
 from isocenter.errors import IsocenterError
 from isocenter.index.tables import series

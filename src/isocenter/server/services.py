@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache, partial
 
-from isocenter.archive.commitment_asked import Asked
+from isocenter.archive.commitment.asked import Asked
 from isocenter.archive.ingest import Origin
 from isocenter.config import HostedAE, Settings
 from isocenter.declarations import sop_classes

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from isocenter import telemetry
 from isocenter.archive.deletion import Deletions
-from isocenter.archive.packs import Packs
+from isocenter.archive.packs.series import Packs
 from isocenter.config import HostedAE, Settings
 from isocenter.declarations.indexed_attributes import configured_keys
 from isocenter.registry.roster import Directory
@@ -28,7 +28,7 @@ from isocenter.server.tokens import Gate
 from isocenter.server.workers import counts
 from isocenter.web.context import WebContext, WebSettings
 from isocenter.web.cors import CrossOrigin
-from isocenter.web.dicomweb import create_app
+from isocenter.web.dicomweb.service import create_app
 from isocenter.web.lanes import Lanes
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 import threading
 import time
 
-from isocenter.archive import rejecting
 from isocenter.archive.deletion import Deletions
+from isocenter.archive.rejection import rejecting
 from isocenter.config import Settings
 from isocenter.dimse import Acceptor
 from isocenter.exchange import commitment_upkeep

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from isocenter import telemetry
-from isocenter.archive.commitment_accepted import Destination, Way
-from isocenter.archive.commitment_data import Malformed, read_request
-from isocenter.archive.commitment_rows import Transaction
+from isocenter.archive.commitment.accepted import Destination, Way
+from isocenter.archive.commitment.data import Malformed, read_request
+from isocenter.archive.commitment.rows import Transaction
 from isocenter.config.settings import HostedAE
 from isocenter.declarations.commitment import REQUEST, Action, delivered
 from isocenter.dicom.uids import STORAGE_COMMITMENT_PUSH, STORAGE_COMMITMENT_PUSH_INSTANCE

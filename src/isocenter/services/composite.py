@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from isocenter.archive.retrieve import Located, Selection, locate, locate_framed, reader
-from isocenter.archive.retrieve_extract import extract
-from isocenter.archive.retrieve_frame_list import frame_keys
-from isocenter.archive.retrieve_header import bulk_data_gone, without_bulk
+from isocenter.archive.retrieval.extract import extract
+from isocenter.archive.retrieval.frame_list import frame_keys
+from isocenter.archive.retrieval.header import bulk_data_gone, without_bulk
+from isocenter.archive.retrieval.instances import Located, Selection, locate, locate_framed, reader
 from isocenter.database import Database
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import DataSet, string_of, strings_of

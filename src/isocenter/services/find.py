@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from isocenter import telemetry
 from isocenter.archive.query import Access, Model, Sensitivity, Values, search
 from isocenter.archive.query_identifier import Terms, charset_of, check_required, from_identifier
-from isocenter.archive.rejection import view_of
+from isocenter.archive.rejection.rejected import view_of
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.declarations import statuses

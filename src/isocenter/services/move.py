@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 
-from isocenter.archive.retrieve import Located
+from isocenter.archive.retrieval.instances import Located
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.declarations import statuses

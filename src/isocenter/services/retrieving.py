@@ -16,9 +16,9 @@ from isocenter import telemetry
 from isocenter.archive.leaving import changes_of
 from isocenter.archive.query import Model, Query, find
 from isocenter.archive.query_identifier import Terms, from_identifier, has_unsupported
-from isocenter.archive.rejection import view_of
-from isocenter.archive.retrieve import Located, Selection, kinds, locate
-from isocenter.archive.retrieve_frame_list import FramesFailure
+from isocenter.archive.rejection.rejected import view_of
+from isocenter.archive.retrieval.frame_list import FramesFailure
+from isocenter.archive.retrieval.instances import Located, Selection, kinds, locate
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
 from isocenter.declarations import statuses

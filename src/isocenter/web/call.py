@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
-from isocenter.archive.rejection import view_of
-from isocenter.archive.retrieve import Access, View
+from isocenter.archive.rejection.rejected import view_of
+from isocenter.archive.retrieval.instances import Access, View
 from isocenter.web import media
 from isocenter.web.context import WebContext
 from isocenter.web.problem import bad_request

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from starlette.types import Scope
 
 from isocenter.archive.ingest import Ingest
-from isocenter.archive.retrieve import Access
+from isocenter.archive.retrieval.instances import Access
 from isocenter.config import HostedAE
 from isocenter.database import Database
 from isocenter.declarations.query_keys import Key
@@ -17,7 +17,7 @@ from isocenter.web.lanes import Lanes
 
 if TYPE_CHECKING:
     from isocenter.archive.deletion import Deletions
-    from isocenter.archive.packs import Packs
+    from isocenter.archive.packs.series import Packs
     from isocenter.conformance.model import Statement
 
 

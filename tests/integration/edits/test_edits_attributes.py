@@ -21,8 +21,8 @@ from edited_archives import (
     read,
     value,
 )
-from isocenter.archive.edit_checks import Target, identity
-from isocenter.archive.edit_history import history
+from isocenter.archive.edits.checks import Target, identity
+from isocenter.archive.edits.history import history
 from isocenter.errors import Reason, Refused
 
 DESCRIPTION, SERIES_DESCRIPTION, ACCESSION = 0x00081030, 0x0008103E, 0x00080050

@@ -11,8 +11,8 @@ from archives import Running, made, running, study_uid
 from databases import migrated
 from edited_archives import WHO, agreed, attributes, editor
 from isocenter import database
-from isocenter.archive.edit_checks import Target
-from isocenter.archive.edit_history import conflicts
+from isocenter.archive.edits.checks import Target
+from isocenter.archive.edits.history import conflicts
 from isocenter.archive.likeness import likeness
 from isocenter.errors import Refused
 from isocenter.index import rebuild, tables

@@ -23,7 +23,7 @@ from edited_archives import (
     value,
 )
 from isocenter.archive.deletion import Deletions
-from isocenter.archive.edit_checks import Target, identity
+from isocenter.archive.edits.checks import Target, identity
 from isocenter.errors import Reason, Refused
 from isocenter.index import tables
 

@@ -18,10 +18,10 @@ from databases import cluster, migrated
 from edited_archives import STUDY, WHO, agreed, attributes, editor
 from isocenter import database
 from isocenter.archive.deletion import Deletions
-from isocenter.archive.edit_checks import Target, identity
+from isocenter.archive.edits.checks import Target, identity
 from isocenter.archive.likeness import likeness
-from isocenter.archive.rejecting import Rejecting, remove
-from isocenter.archive.rejection import by_number
+from isocenter.archive.rejection.rejected import by_number
+from isocenter.archive.rejection.rejecting import Rejecting, remove
 from isocenter.config.rejections import Rejections
 from isocenter.declarations.rejections import TITLES
 from isocenter.errors import Reason, Refused

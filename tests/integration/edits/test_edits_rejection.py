@@ -14,9 +14,9 @@ from edited_archives import SOP, STUDY, WHO, agreed, editor, found, located, met
 from isocenter.archive.deletion import Deletions
 from isocenter.archive.ingest import Ingest
 from isocenter.archive.query import Query, find
-from isocenter.archive.rejecting import Rejecting, remove
-from isocenter.archive.rejection import view_of
-from isocenter.archive.rejection_notes import Named, Subject, note
+from isocenter.archive.rejection.notes import Named, Subject, note
+from isocenter.archive.rejection.rejected import view_of
+from isocenter.archive.rejection.rejecting import Rejecting, remove
 from isocenter.config import HostedAE, Peer
 from isocenter.config.rejections import Rejection, Rejections
 from isocenter.declarations.query_keys import Level
@@ -345,8 +345,8 @@ def test_the_titles_and_modifiers_are_those_of_the_standard() -> None:
 def test_metadata_of_a_view_is_not_kept_for_others(archive: Running) -> None:
     from contextlib import closing
 
-    from isocenter.archive.packs import Packs
-    from isocenter.archive.retrieve import Selection, series_of
+    from isocenter.archive.packs.series import Packs
+    from isocenter.archive.retrieval.instances import Selection, series_of
 
     one, two = made(1, sop_class=CT), made(2)
     archive.send(one, two, note_of(QUALITY, one))

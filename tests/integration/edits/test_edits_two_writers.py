@@ -11,12 +11,12 @@ import pytest
 from archives import Object, made, series_uid, study_uid
 from edited_archives import NAME, PATIENT_ID, STUDY, WHO, attributes, found, metadata, retrieved
 from isocenter import database
-from isocenter.archive.edit import Edits
-from isocenter.archive.edit_checks import Target, identity
+from isocenter.archive.edits.checks import Target, identity
+from isocenter.archive.edits.making import Edits
 from isocenter.archive.ingest import Ingest, Origin
-from isocenter.archive.rejecting_late import hide_late
-from isocenter.archive.rejection_notes import Named, Subject
-from isocenter.archive.rejection_notes import note as written
+from isocenter.archive.rejection.late import hide_late
+from isocenter.archive.rejection.notes import Named, Subject
+from isocenter.archive.rejection.notes import note as written
 from isocenter.declarations.rejections import KEY_OBJECT_SELECTION, QUALITY
 from isocenter.dicom.uids import EXPLICIT_LE
 from isocenter.index.writer import LocalWriter

@@ -8,7 +8,7 @@ import pytest
 from archives import MR, Object, answered, keys, made, series_uid, sop_uid, study_uid
 from integration.server.conformance_installation import NARROW, NATIVE, STRICT, WIDE, Installation, installed
 from isocenter import dimse
-from isocenter.archive.commitment_data import Reference, Requested, request
+from isocenter.archive.commitment.data import Reference, Requested, request
 from isocenter.conformance.model import Statement, Table
 from isocenter.declarations.commitment import REQUEST
 from isocenter.dicom import uids

@@ -13,8 +13,8 @@ from sqlalchemy.exc import OperationalError
 from archives import CT, Running, made, running, sop_uid, unused_port
 from commitment_peers import Archiver, Client, Work, all_well, listening, references, tell
 from isocenter import telemetry
-from isocenter.archive import commitment_rows
-from isocenter.archive.commitment_data import Reference, Requested, Result
+from isocenter.archive.commitment import rows as commitment_rows
+from isocenter.archive.commitment.data import Reference, Requested, Result
 from isocenter.config import HostedAE
 from isocenter.config.settings import Commitment
 from isocenter.declarations.commitment import ANSWERS, Answer

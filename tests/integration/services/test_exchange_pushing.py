@@ -24,7 +24,7 @@ from archives import (
     unused_port,
 )
 from commitment_peers import now
-from isocenter.archive.commitment_asked import Asked
+from isocenter.archive.commitment.asked import Asked
 from isocenter.config import HostedAE, Peer
 from isocenter.config.settings import Commitment
 from isocenter.declarations import sop_classes

@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 
 from archives import CT, MR, Running, made, running, sop_uid, unused_port
 from commitment_peers import ASKING, Client, Work, act, listening, references
-from isocenter.archive.commitment import Checker
-from isocenter.archive.commitment_accepted import HELD, Accepted, Destination
-from isocenter.archive.commitment_data import Reference, Requested
+from isocenter.archive.commitment.accepted import HELD, Accepted, Destination
+from isocenter.archive.commitment.data import Reference, Requested
+from isocenter.archive.commitment.holding import Checker
 from isocenter.config import HostedAE, Limits
 from isocenter.config.settings import Commitment, Window
 from isocenter.declarations.commitment import ACTIONS, EVENTS, FAILURES, Failure

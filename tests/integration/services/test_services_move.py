@@ -24,7 +24,7 @@ from archives import (
     study_uid,
     unused_port,
 )
-from isocenter.archive.retrieve import Located
+from isocenter.archive.retrieval.instances import Located
 from isocenter.config import HostedAE, Peer
 from isocenter.config.settings import ResponseLimits
 from isocenter.dicom import uids

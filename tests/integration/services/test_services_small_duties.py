@@ -12,7 +12,7 @@ import pytest
 from archives import Destination, Running, keys, listening, made, running, study_uid
 from edited_archives import WHO, attributes, editor
 from isocenter import dimse
-from isocenter.archive.edit_checks import Target
+from isocenter.archive.edits.checks import Target
 from isocenter.config import HostedAE, build
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import Element, decode, encode, text, uid

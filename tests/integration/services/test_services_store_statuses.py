@@ -222,7 +222,8 @@ def _stored(archive: Running) -> set[str]:
 
 def test_without_checks_nothing_is_read_again(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not configured costs nothing: no check is made, none is even chosen for an object."""
-    from isocenter.archive import validation, validation_values
+    from isocenter.archive.validation import levels as validation
+    from isocenter.archive.validation import values as validation_values
 
     monkeypatch.setattr(validation_values, "elements", None)
     monkeypatch.setattr(validation, "minimal", None)

@@ -8,9 +8,9 @@ import pytest
 from httpx import Client
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from isocenter.archive.edit import Edits, Who
-from isocenter.archive.edit_checks import Target
-from isocenter.archive.rejecting import Rejecting
+from isocenter.archive.edits.checks import Target
+from isocenter.archive.edits.making import Edits, Who
+from isocenter.archive.rejection.rejecting import Rejecting
 from isocenter.config.settings import HostedAE
 from isocenter.declarations.rejections import QUALITY
 from web_archive import Archive, image, opened_archive, parts, send

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from isocenter.errors import Reason, Retriable
-from isocenter.web import searching
+from isocenter.web.dicomweb import searching
 from web_archive import STOW, Archive, image, multipart, part10, send
 
 Web = tuple[httpx.Client, Archive]

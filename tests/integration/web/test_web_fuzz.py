@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from isocenter.config import Settings
 from isocenter.conformance.building import statement
-from isocenter.web import dicomweb
+from isocenter.web.dicomweb import service as dicomweb
 from web_archive import STOW, Archive, image, multipart, opened_archive, part10, send
 
 KINDS = [

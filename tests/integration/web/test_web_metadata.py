@@ -9,8 +9,8 @@ import httpx
 import pytest
 from pydicom.dataset import Dataset
 
-from isocenter.archive.packs_file import open_pack
-from isocenter.archive.retrieve import Selection, series_of
+from isocenter.archive.packs.file import open_pack
+from isocenter.archive.retrieval.instances import Selection, series_of
 from web_archive import Archive, image, parts, send
 
 Web = tuple[httpx.Client, Archive]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from isocenter.declarations.query_keys import resolve
-from isocenter.web import searching
+from isocenter.web.dicomweb import searching
 from material import REQUIREMENTS
 from web_archive import Archive, image, opened_archive, send
 

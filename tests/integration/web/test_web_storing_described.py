@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from isocenter.dicom import json_model, xml_model
 from isocenter.dicom.part10 import read_header
-from isocenter.web import described as described_parts
+from isocenter.web.dicomweb import described as described_parts
 from web_archive import Archive, image, part10
 
 Web = tuple[httpx.Client, Archive]

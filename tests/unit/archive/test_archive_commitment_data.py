@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.filereader import read_dataset
 
-from isocenter.archive.commitment_data import (
+from isocenter.archive.commitment.data import (
     Malformed,
     Reference,
     Requested,

@@ -6,7 +6,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocenter.archive.packs_gzip import combined_crc, deflated, gzip_length, gzip_stream, stored
+from isocenter.archive.packs.gzip import combined_crc, deflated, gzip_length, gzip_stream, stored
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))

@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from isocenter.archive.packs_work import Header, Memory, write, write_all
-from isocenter.archive.packs_workers import Workers
+from isocenter.archive.packs.work import Header, Memory, write, write_all
+from isocenter.archive.packs.workers import Workers
 from isocenter.dicom.part10 import read_header
 
 

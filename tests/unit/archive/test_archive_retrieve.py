@@ -7,9 +7,17 @@ from sqlalchemy import update
 
 from arrivals import ROOT, arrival
 from databases import any_database, any_url, postgresql_url, sqlite_url  # noqa: F401
-from isocenter.archive import retrieve
-from isocenter.archive.packs_build import places
-from isocenter.archive.retrieve import Located, Selection, locate, locate_one, series_by_id, series_of, totals
+from isocenter.archive.packs.build import places
+from isocenter.archive.retrieval import instances as retrieve
+from isocenter.archive.retrieval.instances import (
+    Located,
+    Selection,
+    locate,
+    locate_one,
+    series_by_id,
+    series_of,
+    totals,
+)
 from isocenter.database import Database
 from isocenter.index import frames
 from isocenter.index.tables import study

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isocenter.archive.retrieve_frame_list import (
+from isocenter.archive.retrieval.frame_list import (
     CALCULATED,
     SIMPLE,
     TIMES,

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archives import CT, made
-from isocenter.archive.validation import Incoming, Inspection, inspection_of, supported_character_set
-from isocenter.archive.validation_iod import required_attributes
-from isocenter.archive.validation_values import minimal
-from isocenter.archive.validation_workers import Tables
+from isocenter.archive.validation.iod import required_attributes
+from isocenter.archive.validation.levels import Incoming, Inspection, inspection_of, supported_character_set
+from isocenter.archive.validation.values import minimal
+from isocenter.archive.validation.workers import Tables
 from isocenter.config import HostedAE
 from isocenter.declarations import iods, sop_classes
 from isocenter.dicom import uids

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from isocenter import database
-from isocenter.archive.commitment_asked import Asked
-from isocenter.archive.commitment_data import Reference, Reported
-from isocenter.archive.commitment_data import Result as Said
+from isocenter.archive.commitment.asked import Asked
+from isocenter.archive.commitment.data import Reference, Reported
+from isocenter.archive.commitment.data import Result as Said
 from isocenter.cli.app import app
 from isocenter.store.filesystem import FilesystemStore
 

@@ -8,11 +8,12 @@ import pytest
 from isocenter.archive.ingest import Stored
 from isocenter.declarations.statuses import http_status
 from isocenter.errors import Reason, Refused, Retriable
-from isocenter.web import frame_media, media
-from isocenter.web.incoming import Taken
-from isocenter.web.native_model import xml_of
+from isocenter.web import media
+from isocenter.web.dicomweb import frame_media
+from isocenter.web.dicomweb.incoming import Taken
+from isocenter.web.dicomweb.native_model import xml_of
+from isocenter.web.dicomweb.store_response import module, status_of
 from isocenter.web.problem import problem_of
-from isocenter.web.store_response import module, status_of
 
 GOOD = Taken("1.2", "1.3", Stored("stored", "1.4", "1.5", "1.3", "key", 10))
 BAD = Taken("1.2", "1.6", None, Refused(Reason.SOP_CLASS_MISMATCH))

@@ -4,8 +4,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
+from isocenter.web.dicomweb.search_parameters import Search, parse
 from isocenter.web.problem import Problem
-from isocenter.web.search_parameters import Search, parse
 
 
 def search(query: str) -> Search:

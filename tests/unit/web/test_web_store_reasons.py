@@ -9,8 +9,8 @@ from isocenter.archive.ingest import Stored
 from isocenter.declarations.statuses import http_status
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.rules import Outcome
-from isocenter.web.incoming import Taken
-from isocenter.web.store_response import module, status_of
+from isocenter.web.dicomweb.incoming import Taken
+from isocenter.web.dicomweb.store_response import module, status_of
 from material import REQUIREMENTS
 
 NAMES = ("1.2", "1.3")

@@ -1,0 +1,87 @@
+"""WADO-RS bulk data (PS3.18 10.4.1.1.5): what a BulkDataURI of our metadata names, by its path of tags and items."""
+
+import secrets
+from collections.abc import Iterator
+
+from isocenter.archive.retrieval.instances import Located, Reader, reader
+from isocenter.dicom.bulk_data import bulk_value, locate
+from isocenter.dicom.elements import PIXEL_TAGS, Window, encoding_of
+from isocenter.dicom.swapping import swapped_words
+from isocenter.dicom.uids import transfer_syntax
+from isocenter.web import media
+from isocenter.web.call import Call
+from isocenter.web.conditions import tag_of, unchanged, whole_or_range
+from isocenter.web.dicomweb.framing import frames_reply
+from isocenter.web.dicomweb.retrieving import framed
+from isocenter.web.problem import not_acceptable
+from isocenter.web.reply import SLICE, Pieces, Reply
+
+_PIXELS = {f"{tag:08X}" for tag in PIXEL_TAGS}
+
+
+async def bulkdata(call: Call) -> Reply:
+    """GET .../bulkdata/{path}."""
+    return await call.context.lanes.retrieve.run(_bulkdata, call)
+
+
+def _bulkdata(call: Call) -> Reply:
+    one, table = framed(call)
+    path = call.path["bulk"].strip("/").upper()
+    facts = transfer_syntax(one.syntax)
+    if path in _PIXELS and facts.encapsulated:
+        return frames_reply(call, one, table, None)
+    multipart = _in_a_part(call)
+    tag = tag_of(one.digest, one.id, one.overlay, path)
+    if unchanged(call, tag):
+        return Reply(304, {"ETag": tag, "Vary": "Accept"})
+    opened = reader(call.context.store, one)
+    try:
+        if facts.deflated:
+            _, value = bulk_value(opened.pread(one.size, 0), one.syntax, path)
+            pieces, length = iter([bytes(value)]), len(value)
+        else:
+            pieces, length = _value(one, opened, path)
+        return _reply(call, pieces, length, opened, tag, multipart=multipart)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _value(one: Located, opened: Reader, path: str) -> tuple[Iterator[bytes], int]:
+    place = locate(Window(opened.at, one.size), encoding_of(one.syntax), path)
+
+    def pieces() -> Iterator[bytes]:
+        for at in range(0, place.length, SLICE):
+            piece = opened.pread(min(SLICE, place.length - at), place.offset + at)
+            yield swapped_words(place.word, piece) if place.word > 1 else piece
+
+    return pieces(), place.length
+
+
+def _in_a_part(call: Call) -> bool:
+    """Whether the client wants a multipart answer. Raises Problem 406."""
+    if not call.accepted:
+        return False
+    for wished in call.accepted:
+        if media.covers(wished.root, media.OCTETS):
+            return wished.multipart
+    raise not_acceptable(f"bulk data comes as {media.OCTETS}, alone or in {media.MULTIPART}")
+
+
+def _reply(call: Call, pieces: Iterator[bytes], length: int, opened: Reader, tag: str, *, multipart: bool) -> Reply:
+    lane = call.context.lanes.retrieve
+    if multipart:
+        boundary = secrets.token_hex(16)
+        lead = f"--{boundary}\r\nContent-Type: {media.OCTETS}\r\n\r\n".encode()
+        end = f"\r\n--{boundary}--\r\n".encode()
+        kind = f'{media.MULTIPART}; type="{media.OCTETS}"; boundary={boundary}'
+        source = Pieces(_enclosed(lead, pieces, end), len(lead) + length + len(end), opened.close)
+        return Reply(200, {"Content-Type": kind, "Vary": "Accept", "ETag": f"W/{tag}"}, source=source, lane=lane)
+    headers = {"Content-Type": media.OCTETS, "Vary": "Accept", "ETag": tag}
+    return whole_or_range(call, headers, pieces, length, opened.close)
+
+
+def _enclosed(lead: bytes, pieces: Iterator[bytes], end: bytes) -> Iterator[bytes]:
+    yield lead
+    yield from pieces
+    yield end
