@@ -17,7 +17,7 @@ from isocenter.cli import files, peering
 from isocenter.cli.asking import Asking, in_a_line
 from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
-from isocenter.cli.registering import known, opened
+from isocenter.cli.opening import known, opened
 from isocenter.cli.securing import NONE, Security
 from isocenter.config import Settings
 from isocenter.database import Database

@@ -27,7 +27,7 @@ def settings_of(file: Path | None, data: Path | None, **given: Any) -> Settings:
 
 def check(file: Path | None, data: Path | None) -> Exit:
     """`config check`: the settings, and with an archive the AEs and peers that are stored beside them."""
-    from isocenter.cli import registering
+    from isocenter.cli.opening import known
 
     found = loaded(file, data)
     compiled(found.settings)
@@ -36,7 +36,7 @@ def check(file: Path | None, data: Path | None) -> Exit:
     if not (found.settings.store_root / "archive.json").exists():
         return Exit.OK
     try:
-        notes = registering.known(found.settings).notes
+        notes = known(found.settings).notes
     except ConfigurationError as error:
         say(f"warning: {error.comment}")  # the next start may bring the schema up to date
         return Exit.OK

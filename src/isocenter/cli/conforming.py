@@ -38,12 +38,12 @@ def write(file: Path | None, data: Path | None, *, form: str, output: Path, titl
 
 def settings_now(file: Path | None, data: Path | None) -> Settings:
     """The settings, with the AEs and peers that the database holds where there is an archive."""
-    from isocenter.cli import registering
+    from isocenter.cli.opening import known
 
     settings = loaded(file, data).settings
     if not (settings.store_root / "archive.json").exists():
         return settings
-    return registering.known(settings).settings
+    return known(settings).settings
 
 
 def _html(made: Statement, folder: Path) -> Path:

@@ -19,7 +19,7 @@ from isocenter.archive.rejection.rejecting import Rejected, Rejecting
 from isocenter.cli import acting
 from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
-from isocenter.cli.registering import opened
+from isocenter.cli.opening import opened
 from isocenter.config import Settings
 from isocenter.declarations.query_keys import resolve
 from isocenter.declarations.rejections import BY_NAME

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from isocenter.cli.ending import Exit, say
-from isocenter.cli.registering import opened
+from isocenter.cli.opening import opened
 from isocenter.config import Settings
 from isocenter.errors import ConfigurationError
 from isocenter.exchange import pushing

@@ -94,7 +94,7 @@ def _known(name: str, settings: Settings, *, over_tls: bool) -> Peer:
     """The peer or the own AE of this title: first by the settings, which need no database to be read."""
     found = _titled(name, settings, over_tls=over_tls)
     if found is None and (settings.store_root / "archive.json").exists():
-        from isocenter.cli.registering import known
+        from isocenter.cli.opening import known
 
         found = _titled(name, known(settings).settings, over_tls=over_tls)
     if found is None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from isocenter.archive.retrieval.instances import Selection, locate
 from isocenter.cli import jobs
 from isocenter.cli.ending import Exit, say
-from isocenter.cli.registering import known, opened
+from isocenter.cli.opening import known, opened
 from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError

@@ -6,23 +6,20 @@ server sees a change by itself.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import typer
-from sqlalchemy.exc import SQLAlchemyError
 
-from isocenter import database
 from isocenter.cli.configuring import loaded
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.opening import known, opened
 from isocenter.config import Entry, HostedAE, Kind, Loaded, Peer, Settings, from_preset
-from isocenter.database import Database
-from isocenter.errors import ConfigurationError, Reason, Retriable
+from isocenter.errors import ConfigurationError
 from isocenter.registry.changing import Changed, Registry
-from isocenter.registry.roster import Note, Roster, Row, merged, named
-from isocenter.registry.stored import read
+from isocenter.registry.roster import Note, Roster, Row, named
 from isocenter.server.startup import open_store
 
 
@@ -162,28 +159,6 @@ class _Work(NamedTuple):
 def _told(row: Row) -> str:
     said = {key: value for key, value in (row.values or {}).items() if key not in ("title", "host")}
     return ", ".join(f"{key} = {json.dumps(value)}" for key, value in said.items()) or "all else as by default"
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator[Database]:
-    """The index's database, whose schema must be this program's; ConfigurationError where there is no archive yet."""
-    if not (settings.store_root / "archive.json").exists():
-        raise ConfigurationError(f"data: there is no archive in {settings.data}; a first start of the server makes it")
-    try:
-        database.check_schema(settings.database_url)
-        index = database.open(settings.database_url, pool_size=1)
-        try:
-            yield index
-        finally:
-            index.close()
-    except SQLAlchemyError as error:
-        raise Retriable(Reason.OUT_OF_RESOURCES, f"the database can't be reached ({type(error).__name__})") from error
-
-
-def known(settings: Settings) -> Roster:
-    """The AEs and peers that hold; ConfigurationError where there is no archive yet."""
-    with opened(settings) as index, index.reading(snapshot=True) as connection:
-        return merged(settings, read(connection))
 
 
 def _roster(settings: Settings) -> Roster:

@@ -12,6 +12,8 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
+from isocenter.config import Settings
+
 _HEADER = 7  # words before a slot's associations
 _STATE, _PID, _KIND, _RESTARTS, _STARTED, _COUNT, _CONNECTIONS = range(_HEADER)
 _ADDRESS = (1 << 40) - 1
@@ -37,6 +39,11 @@ class Kind(IntEnum):
     def label(self) -> str:
         """The name in logs and metrics."""
         return self.name.lower()
+
+
+def counts(settings: Settings) -> dict[Kind, int]:
+    """How many workers of each kind an installation has."""
+    return {Kind.DICOM: settings.processes.dicom, Kind.WEB: 1, Kind.JOBS: 1}
 
 
 @dataclass(frozen=True)

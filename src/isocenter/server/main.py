@@ -13,11 +13,11 @@ from isocenter.rules import compiled
 from isocenter.security.checks import check_security
 from isocenter.server import startup
 from isocenter.server.banner import banner
-from isocenter.server.board import Board
+from isocenter.server.board import Board, counts
 from isocenter.server.ports import Listeners, ae_ports, bind, drop, with_own, with_tls, write_ports
 from isocenter.server.process import call, limit_arenas
 from isocenter.server.supervisor import Plan, Supervisor
-from isocenter.server.workers import ROLES, counts
+from isocenter.server.workers import ROLES
 from isocenter.store.filesystem import FilesystemStore
 
 log = telemetry.logger("server")

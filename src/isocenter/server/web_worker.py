@@ -22,10 +22,10 @@ from isocenter.server import health, metrics
 from isocenter.server.archive import Archive, open_archive
 from isocenter.server.assumed import assumed_by
 from isocenter.server.auth import App, Receive, Scope, Send, TokenAuth
+from isocenter.server.board import counts
 from isocenter.server.start_page import start_page, style
 from isocenter.server.supervisor import Worker
 from isocenter.server.tokens import Gate
-from isocenter.server.workers import counts
 from isocenter.web.context import WebContext, WebSettings
 from isocenter.web.cors import CrossOrigin
 from isocenter.web.dicomweb.service import create_app

@@ -5,7 +5,6 @@ import time
 
 from isocenter.archive.deletion import Deletions
 from isocenter.archive.rejection import rejecting
-from isocenter.config import Settings
 from isocenter.dimse import Acceptor
 from isocenter.exchange import commitment_upkeep
 from isocenter.exchange.peers import Peers
@@ -29,11 +28,6 @@ _CALLS = 3
 _SENDINGS = 6
 """Jobs that send at once."""
 _LOOK = 0.02
-
-
-def counts(settings: Settings) -> dict[Kind, int]:
-    """How many workers of each kind an installation has."""
-    return {Kind.DICOM: settings.processes.dicom, Kind.WEB: 1, Kind.JOBS: 1}
 
 
 def dicom(worker: Worker) -> None:
