@@ -1,11 +1,13 @@
-"""What the modules of a SOP class need at the top level of its objects (PS3.3 A and C), for validation.
+"""What the modules of a SOP class need (PS3.3 A and C), for validation.
 
-Attributes of types 1 and 2 of mandatory modules; those that only a condition asks for (1C, 2C) are left out, so that
-nothing good is found fault with. The table lies beside this module as text. Its first part has a line a module: `@`,
-name, keywords of type 1, keywords of type 2. The second has a line a SOP class: UID, modules. A class without a line
-needs the modules of every composite object, and those of an image if it is one.
+Attributes of types 1 and 2 of mandatory modules, within up to two sequences; those that only a condition asks for (1C,
+2C) and functional groups, which may stand in either of two places, are left out, so that nothing good is found fault
+with. The table lies beside this module as text (`tools/iod_tables.py` writes it). Its first part has a line a module:
+`@`, name, paths of keywords of type 1, paths of type 2. The second has a line a SOP class: UID, modules. A class that
+has no line needs the modules of every composite object, and those of an image if it is one.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -25,24 +27,32 @@ class Required(NamedTuple):
     module: str
 
 
+Sequences = tuple[int, ...]
+"""Tags of the sequences around an attribute, outermost first."""
+
+
 class _Tables(NamedTuple):
-    modules: dict[str, dict[int, Required]]
+    modules: dict[str, dict[Sequences, Required]]
     classes: dict[str, tuple[str, ...]]
 
 
 @cache
 def _tables() -> _Tables:
-    modules: dict[str, dict[int, Required]] = {}
+    modules: dict[str, dict[Sequences, Required]] = {}
     classes: dict[str, tuple[str, ...]] = {}
     for line in files("isocenter.declarations").joinpath("data/iods.tsv").read_text("ascii").splitlines():
         first, *others = line.split("\t")
         if first == "@":
             name, ones, twos = others
-            modules[name] = {_tag(k): Required(1, name) for k in ones.split()}
-            modules[name] |= {_tag(k): Required(2, name) for k in twos.split()}
+            modules[name] = {_path(each): Required(1, name) for each in ones.split()}
+            modules[name] |= {_path(each): Required(2, name) for each in twos.split()}
         else:
             classes[first] = tuple(others)
     return _Tables(modules, classes)
+
+
+def _path(keywords: str) -> Sequences:
+    return tuple(_tag(keyword) for keyword in keywords.split("."))
 
 
 def _tag(keyword: str) -> int:
@@ -56,7 +66,7 @@ def modules_of(sop_class: str) -> tuple[str, ...]:
     """The modules that are checked for a class; none for a retired or private one that the table doesn't have."""
     listed = _tables().classes.get(sop_class)
     if listed is not None:
-        return (*_EVERY, *listed)
+        return listed
     entry = sop_classes.registry().get(sop_class)
     if entry is None or entry.private or entry.retired or entry.category != sop_classes.STORAGE:
         return ()
@@ -73,14 +83,16 @@ _WITHOUT_PATIENT: Final = (
 
 
 @cache
-def requirements_of(sop_class: str) -> dict[int, Required]:
-    """What objects of a class need, by tag; where two modules ask for an attribute, the stricter counts."""
-    found: dict[int, Required] = {}
+def requirements_of(sop_class: str) -> Mapping[Sequences, Mapping[int, Required]]:
+    """What objects of a class need: by the sequences around it, then by tag. What lies in a sequence is needed in each
+    of its items; where two modules ask for an attribute, the stricter counts."""
+    found: dict[Sequences, dict[int, Required]] = {(): {}}
     for module in modules_of(sop_class):
-        for tag, required in _tables().modules[module].items():
-            if tag not in found or required.type < found[tag].type:
-                found[tag] = required
-    return dict(sorted(found.items()))
+        for (*around, tag), required in _tables().modules[module].items():
+            level = found.setdefault(tuple(around), {})
+            if tag not in level or required.type < level[tag].type:
+                level[tag] = required
+    return {around: dict(sorted(level.items())) for around, level in found.items()}
 
 
 def checked_classes() -> frozenset[str]:
