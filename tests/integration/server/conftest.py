@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from command_forks import Commands
+
 PATIENCE = 60.0
 CLI = (sys.executable, "-c", "from isocenter.cli import main; main()")
 
@@ -106,19 +108,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture(scope="session")
-def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+def cli() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Runs a command of the program."""
+    commands = Commands()
 
     def run(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*CLI, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            env={**os.environ, **environment},
-            check=False,
-        )
+        done = commands.run(*map(str, arguments), environment={**os.environ, **environment})
         assert not check or done.returncode == 0, done.stderr
         return done
 
-    return run
+    yield run
+    commands.close()
