@@ -5,6 +5,7 @@ Reads the tables of the standard that highdicom carries; with `--check` says whe
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -19,7 +20,7 @@ _DEEPEST: Final = 2
 """Sequences around an attribute; what lies deeper is the business of templates."""
 _EITHER: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 """A functional group stands in one of them: neither may be asked for it."""
-_UPPER: Final = ("2d 3d cr ct dx ecg icc ivoct lut mr nm oct pet roi rt sc sop sr us vl voi xa xrf").split(" ")
+_UPPER: Final = re.compile("2d|3d|cr|ct|dx|ecg|icc|ivoct|lut|mr|nm|oct|pet|roi|rt|sc|sop|sr|us|vl|voi|xa|xrf")
 
 
 def _table(name: str) -> Any:
@@ -28,7 +29,10 @@ def _table(name: str) -> Any:
 
 def _name(key: str) -> str:
     """As the standard writes the module's name, nearly."""
-    words = [word.upper() if word in _UPPER else word if word == "of" else word.capitalize() for word in key.split("-")]
+    words = [
+        word.upper() if _UPPER.fullmatch(word) else word if word == "of" else word.capitalize()
+        for word in key.split("-")
+    ]
     return " ".join(words).replace("Multi Frame", "Multi-frame").replace("X Ray", "X-Ray")
 
 

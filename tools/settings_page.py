@@ -25,6 +25,7 @@ from isocenter.config import (
     Window,
 )
 from isocenter.config.coercion import Action, Condition, Hooks, Rule
+from isocenter.config.compression import Compression, CompressionRule, LossyCompression
 from isocenter.config.explaining import explanations, without_ids
 from isocenter.config.imaging import Imaging
 from isocenter.config.rejections import Rejection
@@ -65,6 +66,9 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
     ("[[rule]] where: conditions on attributes", "rule.where", Condition),
     ("[[rule]] do: changes", "rule.do", Action),
     ("[hooks]: functions in place of rules", "hooks", Hooks),
+    ("[[compress]]: which stored objects are compressed", "compress", CompressionRule),
+    ("[compress.lossy]: with loss", "compress.lossy", LossyCompression),
+    ("[compression]", "compression", Compression),
     ("[statement]: what the conformance statement says of itself", "statement", Statement),
     ("[[statement.revision]]: its earlier issues", "statement.revision", Revision),
 )
@@ -85,7 +89,7 @@ def rows(struct: Any) -> list[str]:
     lines = ["| key | default | |", "|---|---|---|"]
     for info in msgspec.structs.fields(struct):
         value = empty.get(info.encode_name)
-        if isinstance(value, dict) or info.encode_name in ("ae", "peer", "rule", "user", "revision"):
+        if isinstance(value, dict) or info.encode_name in ("ae", "peer", "rule", "user", "revision", "compress"):
             continue
         required = info.default is msgspec.NODEFAULT and info.default_factory is msgspec.NODEFAULT
         default = "required" if required else _default(value)
