@@ -39,6 +39,8 @@ class Stream(NamedTuple):
     subsampled: bool = False
     reversible: bool = True
     """Of JPEG 2000: the 5-3 wavelet."""
+    levels: int = 0
+    """Of JPEG 2000: how often its resolution can be halved."""
 
 
 def described(data: bytes | bytearray | memoryview) -> Stream:
@@ -142,21 +144,21 @@ def _framed(code: int, content: bytes, transform: bool | None) -> Stream:
 def _jpeg_2000(raw: bytes) -> Stream:
     size: Stream | None = None
     high_throughput = transform = False
-    reversible = True
+    reversible, levels = True, 0
     for code, content in _segments(raw):
         if code == 0x51:
             size = _sized(content)
         elif code == 0x50:
             high_throughput = True
         elif code == 0x52:
-            transform, reversible = content[4] != 0, content[9] == 1
+            transform, levels, reversible = content[4] != 0, content[5], content[9] == 1
             high_throughput = high_throughput or bool(content[8] & 0x40)
         elif code == 0x90:
             break
     if size is None:
         raise _unknown()
     coder = HTJ2K if high_throughput else JPEG_2000
-    return size._replace(coder=coder, transform=transform, reversible=reversible)
+    return size._replace(coder=coder, transform=transform, reversible=reversible, levels=levels)
 
 
 def _sized(content: bytes) -> Stream:

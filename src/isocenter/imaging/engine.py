@@ -6,11 +6,11 @@ that crashes a codec or makes it hang costs its request a clear error and the pr
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,9 +18,11 @@ from isocenter.config.imaging import Imaging
 from isocenter.errors import Reason, Refused
 from isocenter.imaging.pixels import Pixels
 from isocenter.imaging.recode import Outcome, Recode, packed, unpacked
+from isocenter.imaging.rendering.request import Draw, Drawn, Request, ordered
 from isocenter.workers import Pool, WorkerLate, WorkerLost
 from isocenter.workers.channel import Buffer
 
+_Answer = TypeVar("_Answer")
 _START: Final = 15.0
 """Seconds more for an answer, since the process may have to start first."""
 
@@ -86,13 +88,46 @@ class Engine:
         """The outcome of a frame. Raises as `recoded`."""
         return self._result(begun)
 
+    def drawn(self, request: Request, data: Buffer = b"") -> tuple[Drawn, memoryview]:
+        """A picture of the frame or the frames in `data`, and its bytes. Raises as `recoded`, and BAD_REQUEST for a
+        picture that can't be."""
+        parts = self._drawing(request, data)
+        return self._picture(lambda: self._pool.ask(*parts))
+
+    def begun_picture(self, request: Request, data: Buffer = b"") -> "Future[bytearray]":
+        """Begin a picture; `finished_picture` waits for it."""
+        return self._pool.submit(*self._drawing(request, data))
+
+    def finished_picture(self, begun: "Future[bytearray]") -> tuple[Drawn, memoryview]:
+        """What was drawn and its bytes. Raises as `drawn`."""
+        return self._picture(begun.result)
+
+    def _drawing(self, request: Request, data: Buffer) -> tuple[bytes, Buffer]:
+        if isinstance(request, Draw):
+            self.check(request.pixels)
+        if len(data) > 4 * self.bounds.frame:
+            raise Refused(Reason.TOO_LARGE, "the frames are larger than may be decoded")
+        return packed(ordered(request), data)
+
+    def _picture(self, answer: Callable[[], bytearray]) -> tuple[Drawn, memoryview]:
+        drawn, data = self._answer(answer, Drawn)
+        if not drawn.media_type:
+            raise Refused(drawn.reason or Reason.PROCESSING_FAILURE, drawn.comment)
+        return drawn, data
+
     def all_recoded(self, request: Recode, frames: Iterable[Buffer]) -> "Ahead":
         """Each frame recoded, in order, all workers busy. Raises as `recoded`."""
         return Ahead(self, request, frames)
 
     def _result(self, begun: "Future[bytearray]") -> Recoded:
+        outcome, data = self._answer(begun.result, Outcome)
+        if outcome.pixels is None:
+            raise Refused(outcome.reason or Reason.PROCESSING_FAILURE, outcome.comment)
+        return Recoded(outcome.pixels, data)
+
+    def _answer(self, answer: Callable[[], bytearray], kind: type[_Answer]) -> tuple[_Answer, memoryview]:
         try:
-            outcome, data = unpacked(begun.result(), Outcome)
+            return unpacked(answer(), kind)
         except WorkerLate as late:
             raise Refused(Reason.PROCESSING_FAILURE, "the frame took too long to decode") from late
         except WorkerLost as lost:
@@ -101,9 +136,6 @@ class Engine:
             raise Refused(Reason.PROCESSING_FAILURE, "the frame brought its decoder down") from lost
         except (msgspec.MsgspecError, ValueError) as garbled:
             raise Refused(Reason.PROCESSING_FAILURE, "the decoder gave no sensible answer") from garbled
-        if outcome.pixels is None:
-            raise Refused(outcome.reason or Reason.PROCESSING_FAILURE, outcome.comment)
-        return Recoded(outcome.pixels, data)
 
     def close(self) -> None:
         """End the workers that are idle, and the others as they come back."""

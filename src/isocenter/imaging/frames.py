@@ -5,9 +5,9 @@ fragments, else by how a stream begins.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from isocenter.dicom.headers import Read
 from isocenter.dicom.scan import PixelData, Scan
@@ -23,29 +23,76 @@ _ITEM: Final = struct.Struct("<HHI")
 _ITEM_TAG, _DELIMITER_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _BEGINNINGS: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\xff\x0a", b"\0\0\0\x0c")
 _MOST_FRAGMENTS: Final = 1 << 22
+_NONE: Final = Pixels(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class FrameBytes:
-    """Reads the frames of one object. Native ones come little endian, each beginning on a byte."""
+class Frames:
+    """Reads the frames of one object by where they lie. Native ones come little endian, each beginning on a byte."""
 
-    pixels: Pixels
     syntax: str
     """Their transfer syntax: the object's where they are compressed, else Explicit VR Little Endian."""
-    count: int
-    """How many there are, which may be fewer than the object says."""
-    end: int
-    """Where the pixel data's value and its delimiter end in the data set."""
-    fetch: Callable[[int], bytes]
+    places: Sequence[tuple[Piece, ...]]
+    """What each consists of, in order; of frames that don't end on bytes (`bits`) one piece that holds them all."""
+    read: Read
+    word: int = 1
+    """Bytes of each word that is to be turned round."""
+    bits: int = 0
+    """Bits a frame, where frames don't end on bytes."""
+    packed: int = 0
+    """How many there are then."""
+
+    @property
+    def count(self) -> int:
+        """How many there are, which may be fewer than the object says."""
+        return self.packed or len(self.places)
+
+    def length(self, number: int) -> int:
+        """Bytes of frame `number`, counted from 1."""
+        if self.bits:
+            return (self.bits + 7) // 8
+        return sum(length for _, length in self.places[number - 1])
 
     def frame(self, number: int) -> bytes:
-        """Frame `number`, counted from 1. Raises Refused where there is none."""
+        """Frame `number`, counted from 1. Raises Refused where there is none, or the object ends before it."""
         if not 1 <= number <= self.count:
             raise Refused(Reason.NOT_FOUND, "there is no such frame")
-        return self.fetch(number - 1)
+        if self.bits:
+            return self._unpacked(number - 1)
+        pieces = self.places[number - 1]
+        if self.word > 1:
+            return self._turned(*pieces[0])
+        if len(pieces) == 1:
+            return _exactly(self.read, *pieces[0])
+        return b"".join([_exactly(self.read, offset, length) for offset, length in pieces])
 
     def __iter__(self) -> Iterator[bytes]:
-        return (self.fetch(index) for index in range(self.count))
+        return (self.frame(number) for number in range(1, self.count + 1))
+
+    def _turned(self, offset: int, length: int) -> bytes:
+        """Bytes of a value whose words are in the other order. Words are counted from where the value begins."""
+        before = (offset - self.places[0][0][0]) % self.word
+        whole = before + length + -(before + length) % self.word
+        data = swapped_words(self.word, _exactly(self.read, offset - before, whole))
+        return data[before : before + length]
+
+    def _unpacked(self, index: int) -> bytes:
+        """A frame of single bits that begins anywhere in a byte (PS3.5 8.1.1)."""
+        first = index * self.bits
+        start, end = first // 8, (first + self.bits + 7) // 8
+        at = self.places[0][0][0] + start
+        raw = self._turned(at, end - start) if self.word > 1 else _exactly(self.read, at, end - start)
+        value = (int.from_bytes(raw, "little") >> first % 8) & ((1 << self.bits) - 1)
+        return value.to_bytes((self.bits + 7) // 8, "little")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBytes(Frames):
+    """The same with what describes them."""
+
+    pixels: Pixels = _NONE
+    end: int = 0
+    """Where the pixel data's value and its delimiter end in the data set."""
 
 
 def frames_of(scan: Scan, pixels: Pixels, read: Read, size: int) -> FrameBytes:
@@ -72,17 +119,11 @@ def _native(scan: Scan, pixel: PixelData, pixels: Pixels, read: Read, size: int)
     if bits > held * 8:
         raise Refused(Reason.NOT_ACCEPTABLE, "the pixel data is shorter than one frame")
     count = min(pixels.frames, held * 8 // bits)
-    words = _Words(read, pixel.offset, held, _width(scan, pixel, pixels))
-
-    def fetch(index: int) -> bytes:
-        if bits % 8 == 0:
-            return words.at(index * bits // 8, bits // 8)
-        first = index * bits
-        start, end = first // 8, (first + bits + 7) // 8
-        value = (int.from_bytes(words.at(start, end - start), "little") >> first % 8) & ((1 << bits) - 1)
-        return value.to_bytes((bits + 7) // 8, "little")
-
-    return FrameBytes(pixels, EXPLICIT_LE, count, pixel.offset + pixel.length, fetch)
+    word, start, end = _width(scan, pixel, pixels), pixel.offset, pixel.offset + pixel.length
+    if bits % 8:
+        return FrameBytes(EXPLICIT_LE, (((start, held),),), read, word, bits, count, pixels, end)
+    places = [((start + number * bits // 8, bits // 8),) for number in range(count)]
+    return FrameBytes(EXPLICIT_LE, places, read, word, pixels=pixels, end=end)
 
 
 def _width(scan: Scan, pixel: PixelData, pixels: Pixels) -> int:
@@ -96,21 +137,6 @@ def _width(scan: Scan, pixel: PixelData, pixels: Pixels) -> int:
     return pixels.allocated // 8 if width == 2 and pixels.allocated in (32, 64) else width
 
 
-class _Words:
-    """Bytes of a value whose words may be in the other order."""
-
-    def __init__(self, read: Read, offset: int, length: int, width: int) -> None:
-        self._read, self._offset, self._length, self._width = read, offset, length, width
-
-    def at(self, start: int, length: int) -> bytes:
-        before = start % self._width
-        end = min(-(-(start + length) // self._width) * self._width, self._length)
-        data = _exactly(self._read, self._offset + start - before, end - start + before)
-        if self._width > 1:
-            data = swapped_words(self._width, data)
-        return data if len(data) == length else data[before : before + length]
-
-
 def _exactly(read: Read, offset: int, length: int) -> bytes:
     data = read(offset, length)
     if len(data) < length:
@@ -121,43 +147,45 @@ def _exactly(read: Read, offset: int, length: int) -> bytes:
 # --- encapsulated
 
 
-def _encapsulated(scan: Scan, pixel: PixelData, pixels: Pixels, read: Read, size: int) -> FrameBytes:
-    table, first = _table(read, pixel.offset, size)
-    fragments, end = _fragments(read, first, size)
-    places = _by_extended_table(scan, pixels, first, fragments) or _grouped(scan, pixels, table, first, fragments, read)
+class Fragments(NamedTuple):
+    """What encapsulated pixel data consists of (PS3.5 A.4)."""
 
-    def fetch(index: int) -> bytes:
-        pieces = places[index]
-        if len(pieces) == 1:
-            return _exactly(read, *pieces[0])
-        return b"".join([_exactly(read, offset, length) for offset, length in pieces])
+    table: tuple[int, ...]
+    """The Basic Offset Table."""
+    first: int
+    """Where the first fragment's item begins."""
+    pieces: list[Piece]
+    end: int
+    """Where the sequence delimiter that some writers forget ends."""
+    whole: bool
+    """All is there but that delimiter."""
 
-    return FrameBytes(pixels, scan.syntax, len(places), end, fetch)
 
-
-def _table(read: Read, at: int, size: int) -> tuple[tuple[int, ...], int]:
-    """The Basic Offset Table, and where the first fragment's item is."""
+def fragments_of(read: Read, at: int, size: int, most: int = _MOST_FRAGMENTS) -> Fragments:
+    """The fragments of a value that begins `at`. Raises Refused where it is something else, or has more than `most`."""
     header = _item(read, at, size)
     if header is None or header[0] != _ITEM_TAG:
         raise Refused(Reason.CANNOT_UNDERSTAND, "the pixel data has no offset table")
     length = header[1]
-    raw = _exactly(read, at + 8, length // 4 * 4)
-    return struct.unpack(f"<{length // 4}I", raw), at + 8 + length
-
-
-def _fragments(read: Read, at: int, size: int) -> tuple[list[Piece], int]:
-    """The fragments, and where the sequence delimiter that some writers forget ends."""
+    table = struct.unpack(f"<{length // 4}I", _exactly(read, at + 8, length // 4 * 4)) if length else ()
+    first = at = at + 8 + length
     found: list[Piece] = []
     while (header := _item(read, at, size)) is not None:
         tag, length = header
         at += 8
         if tag == _DELIMITER_TAG:
-            break
-        if tag != _ITEM_TAG or len(found) == _MOST_FRAGMENTS:
+            return Fragments(table, first, found, min(at, size), True)
+        if tag != _ITEM_TAG or len(found) == most:
             raise Refused(Reason.CANNOT_UNDERSTAND, "the pixel data holds something other than fragments")
         found.append((at, length))
         at += length
-    return found, min(at, size)
+    return Fragments(table, first, found, min(at, size), at == size)
+
+
+def _encapsulated(scan: Scan, pixel: PixelData, pixels: Pixels, read: Read, size: int) -> FrameBytes:
+    table, first, pieces, end, _ = fragments_of(read, pixel.offset, size)
+    places = _by_extended_table(scan, pixels, first, pieces) or _grouped(scan, pixels, table, first, pieces, read)
+    return FrameBytes(scan.syntax, places, read, pixels=pixels, end=end)
 
 
 def _item(read: Read, at: int, size: int) -> tuple[tuple[int, int], int] | None:

@@ -6,6 +6,7 @@ import msgspec
 
 from isocenter.errors import Reason
 from isocenter.imaging.pixels import Pixels
+from isocenter.imaging.recolouring import Recolour
 from isocenter.workers.channel import Buffer
 
 _LENGTH: Final = 4
@@ -33,6 +34,8 @@ class Recode(NamedTuple):
     target: str
     pixels: Pixels
     lossy: Lossy = Lossy()
+    recolour: Recolour | None = None
+    """What is done with the decoded samples before they are written."""
 
 
 class Outcome(NamedTuple):
@@ -51,6 +54,12 @@ def packed(message: object, payload: Buffer = b"") -> tuple[bytes, Buffer]:
 
 def unpacked(data: bytearray, kind: type[_Message]) -> tuple[_Message, memoryview]:
     """The message and what follows it, which is not copied. Raises msgspec.DecodeError."""
+    body, payload = parted(data)
+    return msgspec.msgpack.decode(body, type=kind), payload
+
+
+def parted(data: bytearray) -> tuple[memoryview, memoryview]:
+    """The message as it is encoded, and what follows it."""
     view = memoryview(data)
     end = _LENGTH + int.from_bytes(view[:_LENGTH], "little")
-    return msgspec.msgpack.decode(view[_LENGTH:end], type=kind), view[end:]
+    return view[_LENGTH:end], view[end:]

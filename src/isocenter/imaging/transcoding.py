@@ -11,7 +11,6 @@ from tempfile import SpooledTemporaryFile
 from typing import Final, Self
 
 from isocenter.dicom import convert
-from isocenter.dicom.dataset import string_of
 from isocenter.dicom.deflate import Inflating, deflating
 from isocenter.dicom.headers import PIXEL_DATA, Read
 from isocenter.dicom.overlay import Changes, Overlay, merged
@@ -20,40 +19,40 @@ from isocenter.dicom.swapping import swapped_words
 from isocenter.dicom.uids import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, transfer_syntax
 from isocenter.errors import Reason, Refused
 from isocenter.imaging.codecs import is_native
-from isocenter.imaging.derivation import lossy_copy
+from isocenter.imaging.derivation import copy_of, grey_copy, lossy_copy
 from isocenter.imaging.engine import Ahead, Engine
 from isocenter.imaging.pixels import Pixels
-from isocenter.imaging.plan import Plan, Source, planned, source
+from isocenter.imaging.plan import COLOURED, SCANNED, Plan, Source, planned, source
 from isocenter.imaging.recode import Lossy
 
 _SLICE: Final = 1 << 20
 _HELD: Final = 64 << 20
 """Decoded bytes of an object that is made whole before it leaves."""
 _ITEM, _DELIMITER = struct.pack("<HH", 0xFFFE, 0xE000), struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
-_SOP_INSTANCE: Final = 0x00080018
 
 
 def transcoding(
-    engine: Engine, read: Read, size: int, syntax: str, wanted: str, *, lossy: Lossy | None = None
+    engine: Engine, read: Read, size: int, syntax: str, wanted: str, *, lossy: Lossy | None = None, colour: str = ""
 ) -> "Transcoding | Plain":
-    """The data set of `size` bytes behind `read(offset, n)`, in `syntax`, on its way to `wanted`.
+    """The data set of `size` bytes behind `read(offset, n)`, in `syntax`, on its way to `wanted`, and to the
+    photometric interpretation `colour` (`recolouring`) where that is named.
 
     With `lossy` it may lose, and is another instance then. Raises Refused where it can't be done, MalformedDataSet
     where the data set can't be read; its pixels may still turn out damaged in `pieces`.
     """
     with ExitStack() as stack:
         if transfer_syntax(syntax).deflated:
-            inflated = stack.enter_context(_Inflated(read, size))
+            inflated = stack.enter_context(Inflated(read, size))
             read, size, syntax = inflated.read, inflated.size, EXPLICIT_LE
-        origin = source(read, size, syntax)
+        origin = source(read, size, syntax, COLOURED if colour else SCANNED)
         if origin is None:
             return Plain(read, size, syntax, wanted, stack.pop_all())
-        plan = planned(origin, wanted, lossy)
+        plan = planned(origin, wanted, lossy, colour)
         engine.check(origin.frames.pixels)
         return Transcoding(engine, origin, plan, stack.pop_all())
 
 
-class _Inflated:
+class Inflated:
     """A deflated data set, inflated for reading at random: in memory, or a file when it is large."""
 
     def __init__(self, read: Read, size: int) -> None:
@@ -82,6 +81,7 @@ class Plain:
     """An object without pixel data, of which a transfer syntax says only how its elements are written."""
 
     sop_instance = ""
+    small = True
 
     def __init__(self, read: Read, size: int, syntax: str, wanted: str, owned: ExitStack) -> None:
         self._read, self._size, self._syntax, self._wanted, self._owned = read, size, syntax, wanted, owned
@@ -105,7 +105,10 @@ class Transcoding:
     def __init__(self, engine: Engine, origin: Source, plan: Plan, owned: ExitStack) -> None:
         self._origin, self._plan, self._owned = origin, plan, owned
         self._lossy = plan.writes.lossy
-        self.changes: Changes = plan.changes
+        self.sop_instance = _copied(origin, plan)
+        """The new SOP Instance UID of a copy that lost something, '' for what is the same instance."""
+        grey = grey_copy(origin.scan, self.sop_instance) if plan.greyed else None
+        self.changes: Changes = merged(plan.changes, grey)
         self._ahead: Ahead = engine.all_recoded(plan.recode, origin.frames)
         self._made: _Collected | None = None
 
@@ -116,13 +119,14 @@ class Transcoding:
             if self._lossy:
                 whole = self._plan.pixels._replace(photometric="RGB" if self._plan.pixels.samples == 3 else "")
                 ratio = whole.frame_bits / 8 * whole.frames / max(self._made.size, 1)
-                copy = lossy_copy(self._origin.scan, self._plan.writes.method, ratio)
+                copy = lossy_copy(self._origin.scan, self._plan.writes.method, ratio, self.sop_instance)
                 self.changes = merged(self.changes, copy)
 
     @property
-    def sop_instance(self) -> str:
-        """The new SOP Instance UID of a lossy copy, '' for what is the same instance. Known after `collect`."""
-        return string_of({t: e for t, e in self.changes.items() if e is not None}, _SOP_INSTANCE)
+    def small(self) -> bool:
+        """It is made whole before it leaves: `collect` tells whether it can be."""
+        pixels = self._plan.pixels
+        return self._lossy or pixels.decoded_bytes * pixels.frames <= _HELD
 
     def pieces(self) -> Iterator[bytes]:
         """The data set, in pieces. Raises as `Engine.recoded`, before the first piece where the object is small."""
@@ -149,7 +153,7 @@ class Transcoding:
     def _pieces(self, target: str) -> Iterator[bytes]:
         try:
             pixels = self._plan.pixels
-            if self._lossy or pixels.decoded_bytes * pixels.frames <= _HELD:
+            if self.small:
                 self.collect()
             native = is_native(target)
             header = _headed(target) if native else EXPLICIT_LE
@@ -184,6 +188,13 @@ class Transcoding:
         if left < 8:
             return iter(())
         return convert.convert(lambda offset, n: read(start + offset, n), left, _written(origin), target)
+
+
+def _copied(origin: Source, plan: Plan) -> str:
+    """The SOP Instance UID of what is made so, '' where nothing is lost."""
+    lossy = (plan.recode.target, *plan.recode.lossy) if plan.writes.lossy else ()
+    grey = ("grey",) if plan.greyed else ()
+    return copy_of(origin.scan, *lossy, *grey) if lossy or grey else ""
 
 
 def _elements(syntax: str) -> str:
@@ -251,12 +262,12 @@ def _native(pixels: Pixels, target: str, frames: Iterator[bytes]) -> Iterator[by
         raise Refused(Reason.TOO_LARGE, "the pixel data is too long to be left uncompressed")
     yield _native_header(PixelData(PIXEL_DATA, "OW" if pixels.allocated > 8 else "OB", 0, length + length % 2), target)
     width = pixels.allocated // 8 if not facts.little and pixels.allocated in (16, 32, 64) else 1
-    for frame in _aligned(frames, pixels.frame_bits):
+    for frame in aligned(frames, pixels.frame_bits):
         yield swapped_words(width, frame) if width > 1 else frame
     yield b"\0" * (length % 2)
 
 
-def _aligned(frames: Iterator[bytes], bits: int) -> Iterator[bytes]:
+def aligned(frames: Iterator[bytes], bits: int) -> Iterator[bytes]:
     """Frames of single bits follow each other without a gap (PS3.5 8.1.1)."""
     if bits % 8 == 0:
         yield from frames

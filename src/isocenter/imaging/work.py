@@ -11,34 +11,55 @@ import msgspec
 from isocenter.errors import IsocenterError, Reason
 from isocenter.imaging.decoding import decoded
 from isocenter.imaging.encoding import encoded
-from isocenter.imaging.recode import Outcome, Recode, packed, unpacked
+from isocenter.imaging.recode import Outcome, Recode, packed, parted
+from isocenter.imaging.rendering.request import Drawn, Order
 from isocenter.workers.channel import Buffer
 from isocenter.workers.serving import serve
 
 IDLE: Final = 30.0
+_REQUESTS: Final[msgspec.msgpack.Decoder[Recode | Order]] = msgspec.msgpack.Decoder(Recode | Order)
 
 
 def recode(request: Recode, data: memoryview) -> tuple[Outcome, bytes]:
     """One frame."""
-    try:
-        array, pixels = decoded(data, request.source, request.pixels)
-        return Outcome(pixels), encoded(array, pixels, request.target, request.lossy)
-    except IsocenterError as refused:
-        return Outcome(None, refused.reason, refused.comment), b""
-    except MemoryError:
-        return Outcome(None, Reason.TOO_LARGE, "the frame takes more memory than a decoder may have"), b""
-    except Exception as failure:
-        # whatever a codec raises is about this frame; its words may hold anything, so only its kind is told
-        return Outcome(None, Reason.CANNOT_UNDERSTAND, f"the frame can't be decoded ({type(failure).__name__})"), b""
+    array, pixels = decoded(data, request.source, request.pixels)
+    if request.recolour is not None:
+        from isocenter.imaging.colouring import recoloured  # few images need it
+
+        array, pixels = recoloured(array, pixels, request.recolour)
+    return Outcome(pixels), encoded(array, pixels, request.target, request.lossy)
+
+
+def draw(order: Order, data: memoryview) -> tuple[Drawn, bytes]:
+    """One picture."""
+    from isocenter.imaging.rendering.drawing import done  # takes its time to load, and who transcodes has no use for it
+
+    return done(order, data)
+
+
+def failed(failure: Exception) -> tuple[Reason, str]:
+    """Why there is no answer."""
+    if isinstance(failure, IsocenterError):
+        return failure.reason, failure.comment
+    if isinstance(failure, MemoryError):
+        return Reason.TOO_LARGE, "the frame takes more memory than a decoder may have"
+    # whatever a codec raises is about this frame; its words may hold anything, so only its kind is told
+    return Reason.CANNOT_UNDERSTAND, f"the frame can't be decoded ({type(failure).__name__})"
 
 
 def answer(body: bytearray) -> tuple[Buffer, ...]:
     """The answer to one request."""
     try:
-        request, data = unpacked(body, Recode)
+        message, data = parted(body)
+        request = _REQUESTS.decode(message)
     except (msgspec.MsgspecError, ValueError):
         return packed(Outcome(None, Reason.BAD_REQUEST, "no request"))
-    return packed(*recode(request, data))
+    drawing = isinstance(request, Order)
+    try:
+        return packed(*(draw(request, data) if isinstance(request, Order) else recode(request, data)))
+    except Exception as failure:
+        reason, comment = failed(failure)
+        return packed(Drawn("", reason=reason, comment=comment) if drawing else Outcome(None, reason, comment))
 
 
 def limit_memory(more: int) -> None:

@@ -1,10 +1,13 @@
 """Every coder gives back what it was given: bit depths, signs, colours, sizes."""
 
+import io
+
 import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from imaging_objects import some_array
 from isocenter.dicom import uids
@@ -182,6 +185,20 @@ def test_jpeg_without_any_marker_is_what_the_object_says() -> None:
     assert np.abs(back.astype(int) - array).max() < 8
     turned, _ = decoded(bare, uids.JPEG_BASELINE, Pixels(32, 32, 3, "YBR_FULL"))
     assert np.abs(turned.astype(int) - array).max() > 30
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_progressive_jpeg_of_old(samples: int) -> None:
+    ramp = np.add.outer(np.arange(40), np.arange(60)).astype(np.uint8) * 2
+    array = ramp if samples == 1 else np.stack([ramp, ramp[::-1], ramp], -1)
+    with io.BytesIO() as file:
+        Image.fromarray(array).save(file, "JPEG", quality=95, progressive=True, subsampling=0)
+        frame = file.getvalue()
+    assert b"\xff\xc2" in frame
+    pixels = Pixels(40, 60, samples, "MONOCHROME2" if samples == 1 else "YBR_FULL")
+    back, described = decoded(frame, "1.2.840.10008.1.2.4.55", pixels)
+    assert described.photometric == ("MONOCHROME2" if samples == 1 else "RGB")
+    assert np.abs(back.astype(int) - array).max() <= 2
 
 
 def test_jpeg_2000_whose_sign_is_not_the_objects() -> None:
