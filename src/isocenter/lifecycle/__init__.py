@@ -1,0 +1,1 @@
+"""What becomes of objects after they were received: compression in the store."""
