@@ -24,6 +24,7 @@ serve: install           ## Run the server (ARGS='--data DIR --dicom-port N ...'
 
 peers:                   ## Install the real peers that the tests use, where that is possible
 	@tools/setup-test-peers
+	@tools/setup-browser-tests
 
 test: install peers      ## Everything: style, types, imports, tests against real peers
 	$(MAKE) --no-print-directory lint

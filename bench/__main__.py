@@ -1,6 +1,6 @@
 """Every figure in turn, each beside its peers in the same run: python -m bench [FIGURE ...]
 
-Figures: store retrieve find web memory. Takes about an hour on two cores, and 6 GB under $ISOCENTER_BENCH.
+Figures: store retrieve find web memory transcode frames. Takes about an hour on two cores, and 6 GB under $ISOCENTER_BENCH.
 """
 
 import runpy
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FIGURES = ("store", "retrieve", "find", "web", "memory")
+FIGURES = ("store", "retrieve", "find", "web", "memory", "transcode", "frames")
 
 
 def main(wanted: list[str]) -> int:

@@ -15,12 +15,16 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from isocenter.archive.commitment.holding import Checker
+from isocenter.archive.commitment.polled import Polled
 from isocenter.archive.deletion import Deletions
 from isocenter.archive.ingest import Ingest
 from isocenter.archive.packs.series import Packs
 from isocenter.config.settings import HostedAE
 from isocenter.database import migrate
 from isocenter.database import open as open_database
+from isocenter.dicom.deidentify import Profile
+from isocenter.imaging.engine import Bounds, Engine
 from isocenter.index.writer import LocalWriter
 from isocenter.store.filesystem import FilesystemStore
 from isocenter.web import WebContext, WebSettings, create_app
@@ -35,6 +39,7 @@ class Archive:
         self.database = open_database(url)
         self.writer = LocalWriter(self.database)
         self.store = FilesystemStore(folder / "store", durability="process", floor_bytes=0)
+        self.engine = Engine(Bounds(frame=64 << 20, memory=1 << 30, patience=30.0), 2)
         self.packs = Packs(self.database, self.store, workers=1, quiet=0)
         self.context = WebContext(
             database=self.database,
@@ -44,12 +49,17 @@ class Archive:
             settings=WebSettings(**settings),
             deletions=Deletions(self.database, self.store, self.writer),
             ae=lambda: ae or HostedAE(),
+            engine=self.engine,
+            polled=Polled(self.database, Checker(self.database, self.store)),
+            deidentification=lambda: Profile(b"a secret of the tests"),
         )
         self.root = ""
 
     def close(self) -> None:
         self.context.lanes.close()
+        self.engine.close()
         self.packs.close()
+        self.context.selector.close()
         self.writer.close()
         self.store.close()
         self.database.close()

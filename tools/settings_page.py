@@ -26,6 +26,7 @@ from isocenter.config import (
 )
 from isocenter.config.coercion import Action, Condition, Hooks, Rule
 from isocenter.config.compression import Compression, CompressionRule, LossyCompression
+from isocenter.config.deidentification import Deidentification
 from isocenter.config.explaining import explanations, without_ids
 from isocenter.config.imaging import Imaging
 from isocenter.config.rejections import Rejection
@@ -52,6 +53,7 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
         "rejection",
         Rejection,
     ),
+    ("[deidentification]: what anonymized objects are like", "deidentification", Deidentification),
     ("[tls]: DICOM over TLS", "tls", Tls),
     ("[identity]: how users are verified", "identity", Identity),
     ("[identity.jwt]: JSON Web Tokens", "identity.jwt", Jwt),

@@ -1,9 +1,10 @@
 """Explicit deletion: journal record, then index; the store's copies go later, by the removal job (docs/design.md 4)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from isocenter import telemetry
+from isocenter.archive.non_patient import locate
 from isocenter.archive.retrieval.instances import Access, Selection, totals
 from isocenter.database import Database
 from isocenter.errors import Reason, Retriable
@@ -49,11 +50,19 @@ class Deletions:
         what = Deletion(study_uid, series_uid, sop_uid, at=now, received_until=now, not_before=now + self._grace)
         return self._delete(what)
 
-    def delete_rejected(self, study_uid: str, series_uid: str, sop_uids: tuple[str, ...]) -> int:
-        """Delete instances of a series that nobody sees any more. Durable on return. Raises Retriable."""
+    def delete_non_patient(self, classes: Sequence[str], sop_uid: str) -> int:
+        """The same for an instance of `classes` that belongs to no patient."""
+        if not locate(self._database, classes, [sop_uid]):
+            return 0
+        now = self._clock()
+        return self._delete(Deletion("", "", sop_uid, at=now, received_until=now, not_before=now + self._grace))
+
+    def delete_rejected(self, study_uid: str, series_uid: str, sop_uids: tuple[str, ...], title: int = 0) -> int:
+        """Delete instances of a series that nobody sees any more, those alone that notes of `title` still hide where
+        one is given; how many. Durable on return. Raises Retriable."""
         now = self._clock()
         kept = now + self._grace
-        return self._delete(Deletion(study_uid, series_uid, "", now, now, kept, sop_uids))
+        return self._delete(Deletion(study_uid, series_uid, "", now, now, kept, sop_uids, title))
 
     def _delete(self, what: Deletion) -> int:
         self._store.append_journal(deletion_record(what))

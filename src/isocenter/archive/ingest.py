@@ -22,6 +22,7 @@ from isocenter.archive.rejection.resending import Resending
 from isocenter.archive.renaming import renamed
 from isocenter.archive.validation.levels import Incoming
 from isocenter.config.rejections import Rejections
+from isocenter.declarations.non_patient import MODEL_OF
 from isocenter.dicom import part10, uids
 from isocenter.dicom.elements import MalformedDataSet
 from isocenter.dicom.part10 import Receipt, Received
@@ -281,7 +282,7 @@ class Reception:
         if (own := _uid(found, _SOP_INSTANCE)) != sop_instance:
             how = "differs from the command's" if own else "is missing"
             raise Refused(Reason.SOP_INSTANCE_MISMATCH, f"SOP Instance UID of the data set {how}")
-        if not _uid(found, _STUDY) or not _uid(found, _SERIES):
+        if (not _uid(found, _STUDY) or not _uid(found, _SERIES)) and sop_class not in MODEL_OF:
             raise Refused(Reason.CANNOT_UNDERSTAND, "Study or Series Instance UID is missing")
 
     def _extracted(self, found: Scan, digest: str) -> Arrival:

@@ -9,14 +9,14 @@ import hashlib
 from collections.abc import Callable, Iterable
 
 from isocenter.dicom import convert
-from isocenter.dicom.part10 import Received, read_header, read_receipt
+from isocenter.dicom.part10 import Compressed, Received, read_header, read_receipt
 from isocenter.dicom.scan import PixelData, Scan, scan_file
 from isocenter.dicom.uids import EXPLICIT_LE, transfer_syntax
 from isocenter.errors import IsocenterError
 from isocenter.index import extract
 from isocenter.index.records import Arrival, Likeness
 from isocenter.store.api import Store, StoredObject
-from isocenter.store.verify import data_offset
+from isocenter.store.verify import data_offset, digest_of
 
 _SLICE = 1 << 20
 Read = Callable[[int, int], bytes]
@@ -40,6 +40,8 @@ def _came_alike(one: StoredObject, other: StoredObject) -> bool:
     ours, theirs = _received(one), _received(other)
     if ours is None and theirs is None:
         return False  # then their digests tell
+    if _compressed(one) or _compressed(other):
+        return ours is not None and theirs is not None and _came_as(one, ours) == _came_as(other, theirs)
     length = (ours or theirs or _NOTHING).length
     first, second = (ours or _as_stored(one, length)), (theirs or _as_stored(other, length))
     return first.length == second.length and first.digest == second.digest and _same_rest(one, first, other, second)
@@ -51,6 +53,23 @@ _NOTHING = Received(0, 0, "")
 def _received(stored: StoredObject) -> Received | None:
     receipt = read_receipt(read_header(stored.pread(data_offset(stored), 0)))
     return receipt.received if receipt is not None else None
+
+
+def _compressed(stored: StoredObject) -> Compressed | None:
+    """What an object was first, where it was compressed since."""
+    receipt = read_receipt(read_header(stored.pread(data_offset(stored), 0)))
+    return receipt.compressed[0] if receipt is not None and receipt.compressed else None
+
+
+def _came_as(stored: StoredObject, received: Received) -> tuple[int, str, str]:
+    """Length and digest of the beginning that was received, and the digest of the rest."""
+    before = _compressed(stored)
+    return received.length, received.digest, before.rest if before else digest_of_rest(stored, received)
+
+
+def digest_of_rest(stored: StoredObject, received: Received) -> str:
+    """SHA-256 of what an object has as it was received behind the beginning that rules changed."""
+    return digest_of(stored, data_offset(stored) + received.stored)
 
 
 def _as_stored(stored: StoredObject, length: int) -> Received:
@@ -69,8 +88,15 @@ def _same_rest(one: StoredObject, first: Received, other: StoredObject, second: 
     return all(one.pread(_SLICE, here + at) == other.pread(_SLICE, there + at) for at in lengths)
 
 
-def _digest_of(stored: StoredObject, found: Scan | None = None) -> str:
+def shows(stored: StoredObject) -> str:
     """A digest of what a stored object shows, '' where that can't be told."""
+    return _digest_of(stored)
+
+
+def _digest_of(stored: StoredObject, found: Scan | None = None) -> str:
+    before = _compressed(stored)
+    if before is not None:
+        return before.shows
     offset = data_offset(stored)
     syntax = read_header(stored.pread(offset, 0)).syntax
     size = stored.size - offset

@@ -53,7 +53,7 @@ def from_identifier(identifier: DataSet, terms: Terms, *, limits: Mapping[Level,
     declared = charset_of(identifier, terms.character_set)
     keys: list[tuple[Path, str]] = []
     returns: list[Path] = [unique_key(level).path, (INSTANCE_AVAILABILITY,)]
-    for path, text in _walk(identifier, declared):
+    for path, text in walk(identifier, declared):
         if len(path) == 1 and path[0] in _ASIDE:
             continue
         returns.append(path)
@@ -123,7 +123,7 @@ def _check_hierarchy(level: Level, model: Model, keys: dict[Path, str]) -> None:
                 raise Refused(Reason.IDENTIFIER_MISMATCH, f"{found.keyword} must be given as a single value")
 
 
-def _walk(data_set: DataSet, declared: CharacterSet, prefix: Path = ()) -> Iterator[tuple[Path, str]]:
+def walk(data_set: DataSet, declared: CharacterSet, prefix: Path = ()) -> Iterator[tuple[Path, str]]:
     """Every key of `data_set` with its value as text; an empty sequence as such, an item by what it holds."""
     for tag, element in sorted(data_set.items()):
         path = (*prefix, tag)
@@ -132,7 +132,7 @@ def _walk(data_set: DataSet, declared: CharacterSet, prefix: Path = ()) -> Itera
         elif len(element.value) > 1:
             raise Refused(Reason.IDENTIFIER_MISMATCH, f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has more than one item")
         elif element.value and element.value[0]:
-            yield from _walk(element.value[0], declared, path)
+            yield from walk(element.value[0], declared, path)
         else:
             yield path, ""
 

@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 
 from isocenter import __version__, telemetry
-from isocenter.cli import commit_app, editing_app, exceptions_app, jobs_app, options, registry_app
+from isocenter.cli import (
+    commit_app,
+    compress_app,
+    editing_app,
+    exceptions_app,
+    hl7_app,
+    jobs_app,
+    options,
+    registry_app,
+)
 from isocenter.cli.ending import stop, told
 from isocenter.cli.securing import NONE, Security, with_security
 
@@ -29,7 +38,9 @@ app.add_typer(user_app, name="user")
 app.add_typer(registry_app.group("ae", "AEs hosted here"), name="ae")
 app.add_typer(registry_app.group("peer", "peers"), name="peer")
 app.add_typer(commit_app.app, name="commit")
+app.add_typer(compress_app.app, name="compress")
 app.add_typer(exceptions_app.app, name="exceptions")
+app.add_typer(hl7_app.app, name="hl7")
 editing_app.add_to(app)
 jobs_app.add_to(app)
 
@@ -237,6 +248,9 @@ def index_attributes(
 
 @store_app.command("verify")
 def store_verify(
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Decode what was compressed here, and compare the samples too.")
+    ] = False,
     config: options.ConfigFile = None,
     data: options.Data = None,
     database: options.Database = None,
@@ -246,7 +260,7 @@ def store_verify(
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.verify(config, data, database, as_json=json))
+        stop(maintaining.verify(config, data, database, pixels=pixels, as_json=json))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from isocenter import config
 from isocenter.cli.ending import Exit, say
 from isocenter.config import Loaded, Settings
 from isocenter.errors import ConfigurationError
+from isocenter.lifecycle import choosing
 from isocenter.registry.roster import named
 from isocenter.rules import compiled
 from isocenter.security.checks import check_security
@@ -31,6 +32,7 @@ def check(file: Path | None, data: Path | None) -> Exit:
 
     found = loaded(file, data)
     compiled(found.settings)
+    choosing.compiled(found.settings)
     check_security(found.settings)
     typer.echo(f"The settings are right ({found.file or 'no settings file'}).")
     if not (found.settings.store_root / "archive.json").exists():

@@ -20,13 +20,15 @@ _NAME = "conformance"
 
 def write(file: Path | None, data: Path | None, *, form: str, output: Path, title: str, date: str = "") -> Exit:
     """Write the statement into the folder `output`, in one format or in `all`. What is amiss in it is told."""
+    from isocenter.web.dicomweb.service import described
+
     wanted = FORMATS if form == "all" else (form,)
     if not set(wanted) <= set(FORMATS):
         raise ConfigurationError(f"{form!r} is not one of {', '.join(FORMATS)} or all")
     settings = settings_now(file, data)
     if title and settings.ae(title) is None:
         raise ConfigurationError(f"no AE {title!r} is hosted here")
-    made = statement(settings, date=date or f"{datetime.now(UTC):%Y-%m-%d}", title=title)
+    made = statement(settings, date=date or f"{datetime.now(UTC):%Y-%m-%d}", title=title, web=described())
     output.mkdir(parents=True, exist_ok=True)
     for each in wanted:
         typer.echo(str(_WRITERS[each](made, output)))

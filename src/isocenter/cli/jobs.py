@@ -6,7 +6,7 @@ It works on the index's database, so with a running server and with a stopped on
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
@@ -20,6 +20,8 @@ from isocenter.exchange.pushing import Push, Standing
 from isocenter.jobs.queue import Queue, State
 
 STATES = ("waiting", "running", "done", "failed", "cancelled")
+_LOOK = 0.2
+"""Seconds between looks at jobs that are waited for."""
 
 
 def list_all(state: str, kind: str, limit: int, settings: Settings, *, as_json: bool) -> Exit:
@@ -70,6 +72,16 @@ def restart(number: int, settings: Settings, *, as_json: bool) -> Exit:
     if not done:
         say("it runs, or another one for the same work waits")
     return Exit.OK if done else Exit.SOME_FAILED
+
+
+def awaited(queue: Queue, numbers: Sequence[int], seconds: float) -> list[State]:
+    """What became of jobs, once all have ended or `seconds` have passed."""
+    until = time.monotonic() + seconds
+    while True:
+        states = [state for number in numbers if (state := queue.state(number)) is not None]
+        if all(state.state not in ("waiting", "running") for state in states) or time.monotonic() >= until:
+            return states
+        time.sleep(_LOOK)
 
 
 def tell(states: Iterable[State], *, as_json: bool) -> None:

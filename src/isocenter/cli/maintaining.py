@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from isocenter.cli.ending import Exit, say
 from isocenter.cli.progress import bar
 from isocenter.config import Settings
 from isocenter.errors import ConfigurationError
+from isocenter.imaging.engine import engine_of
 from isocenter.index import rebuild as rebuilding
 from isocenter.jobs import indexing
+from isocenter.lifecycle.proving import PROVED, prove
 from isocenter.server import backup as backing
 from isocenter.server import startup, tokens
-from isocenter.store.api import Store
+from isocenter.store.api import Finding, Store
 from isocenter.store.verify import verify as verified
+
+_GOOD = frozenset({"sound", "no-digest", PROVED})
 
 
 def new_token(file: Path | None, data: Path | None) -> Exit:
@@ -77,16 +82,19 @@ def _state(text: str, found: indexing.Progress) -> str:
     return "under way" if text in found.under_way else "waiting for the server"
 
 
-def verify(file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
-    """`store verify`: every object against its digest, and every row of the index against the store."""
+def verify(
+    file: Path | None, data: Path | None, url: str | None, *, pixels: bool = False, as_json: bool = False
+) -> Exit:
+    """`store verify`: every object against its digest, and every row of the index against the store. `pixels`: also the
+    decoded samples of what was compressed here against those that it was made of."""
     settings = _archive(file, data, database=url)
     store = startup.open_store(settings)
     verdicts: Counter[str] = Counter()
     bad: list[dict[str, str]] = []
-    with bar("verifying") as advance:
-        for number, finding in enumerate(verified(store), 1):
+    with bar("verifying") as advance, _proofs(store, settings, wanted=pixels) as proof:
+        for number, finding in enumerate(proof(verified(store)), 1):
             verdicts[finding.verdict] += 1
-            if finding.verdict not in ("sound", "no-digest"):
+            if finding.verdict not in _GOOD:
                 bad.append({"key": finding.key, "verdict": finding.verdict, "comment": finding.comment})
             advance(number, 0)
     try:
@@ -103,6 +111,29 @@ def verify(file: Path | None, data: Path | None, url: str | None, *, as_json: bo
             say(f"{one['verdict']}: {one['key']} {one['comment']}".rstrip())
         typer.echo(", ".join(f"{n} {verdict}" for verdict, n in sorted(verdicts.items())) or "no objects")
     return Exit.SOME_FAILED if bad else Exit.OK
+
+
+@contextmanager
+def _proofs(
+    store: Store, settings: Settings, *, wanted: bool
+) -> Iterator[Callable[[Iterator[Finding]], Iterator[Finding]]]:
+    """What adds the proofs of pixels to the findings of sound objects, where they are wanted."""
+    if not wanted:
+        yield iter
+        return
+    engine = engine_of(settings.imaging)
+
+    def proved(findings: Iterator[Finding]) -> Iterator[Finding]:
+        for finding in findings:
+            if finding.verdict == "sound":
+                with store.open(finding.key) as stored:
+                    finding = prove(engine, stored) or finding
+            yield finding
+
+    try:
+        yield proved
+    finally:
+        engine.close()
 
 
 def _missing(settings: Settings, store: Store) -> list[str]:

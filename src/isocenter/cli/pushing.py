@@ -1,7 +1,6 @@
 """`isocenter push`: what is stored, sent by the running server as durable jobs (X-MOD-10, M-DWSEND-01)."""
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from isocenter.archive.retrieval.instances import Selection, locate
@@ -13,10 +12,8 @@ from isocenter.database import Database
 from isocenter.errors import ConfigurationError
 from isocenter.exchange.pushing import Entry, Push
 from isocenter.exchange.pushing import push as queue_push
-from isocenter.jobs.queue import Queue, State
+from isocenter.jobs.queue import Queue
 
-_LOOK = 0.2
-"""Seconds between looks at the jobs."""
 _OPEN = ("waiting", "running")
 
 
@@ -47,7 +44,7 @@ def push(chosen: Chosen, order: Order, settings: Settings, *, as_json: bool) -> 
         queue = Queue(index)
         pushes = [Push(ae, peer, entries, order.commit) for peer in order.peers]
         numbers = [number for each in pushes for number in queue_push(queue, each)]
-        states = _awaited(queue, numbers, order.wait)
+        states = jobs.awaited(queue, numbers, order.wait)
         jobs.tell(states, as_json=as_json)
     if any(state.state in _OPEN for state in states):
         say("not sent yet; `isocenter jobs show` tells later")
@@ -77,12 +74,3 @@ def _entries(index: Database, chosen: Chosen) -> Iterator[Entry]:
             wanted = selection.study_uids or selection.series_uids or selection.sop_uids
             say(f"warning: nothing here has the UID {wanted[0]}")
         yield from found
-
-
-def _awaited(queue: Queue, numbers: Sequence[int], seconds: float) -> list[State]:
-    until = time.monotonic() + seconds
-    while True:
-        states = [state for number in numbers if (state := queue.state(number)) is not None]
-        if all(state.state not in _OPEN for state in states) or time.monotonic() >= until:
-            return states
-        time.sleep(_LOOK)

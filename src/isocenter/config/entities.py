@@ -234,6 +234,15 @@ class Peer(Frozen, frozen=True, kw_only=True):
     contexts: Literal["separate", "joined"] = "separate"
     """How a SOP class is proposed to it: a presentation context for each stored transfer syntax and one with the native
     ones, so that it can take each; or one with all of them, so that it chooses (X-QR-04)."""
+    decompress: bool = False
+    """Compressed objects are sent to it in a native transfer syntax where it takes one (S-DCM-04); video is not.
+    `syntax_priority` stands before."""
+    lossy: bool = False
+    """Transfer syntaxes that lose are followed too where `syntax_priority` or `syntaxes` name them and it accepts them:
+    what is sent then is another instance, that says what it was made of (X-QR-07). If not, only what loses nothing."""
+    photometric: Literal["", "RGB", "MONOCHROME2"] = ""
+    """What images are sent to it in (X-QR-07): palette colours and those of luminance and chrominance in RGB; or all in
+    grey: MONOCHROME1 turned round, of colours a copy with a SOP Instance UID of its own. Empty: as they are."""
     substitute_classes: bool = False
     """Where it lacks a class of ultrasound images, they are sent as the other one, retired or current (X-QR-05)."""
     keep_open: Seconds = 0.0

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from isocenter.config.coercion import Hooks, Rule
+from isocenter.config.compression import Compression, CompressionRule
+from isocenter.config.deidentification import Deidentification
 from isocenter.config.entities import (
     PERMISSIONS,
     ClassRole,
@@ -103,6 +105,8 @@ class Lanes(Frozen, frozen=True, kw_only=True):
     """Objects received (STOW-RS)."""
     retrieve: Positive = 4
     """Objects, frames and metadata sent."""
+    render: Positive = 4
+    """Pictures rendered. More than the pixel workers (`imaging.workers`) only wait there instead of here."""
     waiting: Whole = 256
     """Further requests of a kind that may wait; beyond that they are answered 503."""
 
@@ -128,6 +132,11 @@ class Http(Frozen, frozen=True, kw_only=True):
     """Largest request body; 0: as much as the disk takes."""
     limit: Whole = 0
     """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
+    repository: str = ""
+    """The XDS repositoryUniqueId (an OID) of this archive, where WADO-WS requests must name it; empty: any is taken."""
+    uri_implicit: bool = False
+    """WADO-URI sends objects in Implicit VR Little Endian where the request names no transfer syntax that can be had,
+    as some archives do (I-URI-04), not in Explicit VR Little Endian as PS3.18 says."""
     lanes: Lanes = Lanes()
 
 
@@ -195,6 +204,8 @@ class Settings(Frozen, frozen=True, kw_only=True):
     peers: tuple[Peer, ...] = msgspec.field(default=(), name="peer")
     rules: tuple[Rule, ...] = msgspec.field(default=(), name="rule")
     hooks: Hooks = Hooks()
+    compress: tuple[CompressionRule, ...] = ()
+    compression: Compression = Compression()
     standard: str = ""
     """A folder with the tables of the standard, as dicom-validator keeps them, by which `validation = "iod"` checks
     too; empty: only by the tables of this program."""
@@ -204,6 +215,7 @@ class Settings(Frozen, frozen=True, kw_only=True):
     index: Index = Index()
     imaging: Imaging = Imaging()
     rejection: Rejections = Rejections()
+    deidentification: Deidentification = Deidentification()
     statement: Statement = Statement()
     tls: Tls = Tls()
     identity: Identity = Identity()

@@ -11,16 +11,17 @@ from isocenter.conformance.entity import specification
 from isocenter.conformance.facts import Entity, entities
 from isocenter.conformance.front import contents, introduction, overview
 from isocenter.conformance.media import media_interchange
-from isocenter.conformance.model import Block, Bullets, Figure, Paragraph, Product, Section, Statement
+from isocenter.conformance.model import Block, Bullets, Figure, Paragraph, Product, Row, Section, Statement
 from isocenter.conformance.security import character_sets, security
 
 
-def statement(settings: Settings, *, date: str, title: str = "") -> Statement:
-    """The conformance statement of an installation, dated `date` (ISO 8601). `title`: of that hosted AE alone."""
+def statement(settings: Settings, *, date: str, title: str = "", web: Sequence[Row] = ()) -> Statement:
+    """The conformance statement of an installation, dated `date` (ISO 8601). `title`: of that hosted AE alone. `web`:
+    what DICOMweb can do, as `interfaces` lists it."""
     product = _product(settings, date)
     aes = entities(settings, title)
     body = (
-        networking(settings, aes),
+        networking(settings, aes, web),
         media_interchange(),
         character_sets(settings, aes),
         security(settings, aes),
@@ -38,7 +39,7 @@ def _product(settings: Settings, date: str) -> Product:
     return Product("Isocenter", __version__, own.company, own.document, date, (*earlier, latest))
 
 
-def networking(settings: Settings, aes: Sequence[Entity]) -> Section:
+def networking(settings: Settings, aes: Sequence[Entity], web: Sequence[Row] = ()) -> Section:
     """Section 4."""
     return Section(
         "Networking",
@@ -49,7 +50,7 @@ def networking(settings: Settings, aes: Sequence[Entity]) -> Section:
                 sections=tuple(specification(settings, entity, f"4.2.{n}") for n, entity in enumerate(aes, 1)),
                 role="4.2",
             ),
-            interfaces(settings),
+            interfaces(settings, web),
             configuration(settings, aes),
         ),
         role="4",

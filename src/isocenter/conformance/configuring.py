@@ -12,10 +12,11 @@ from isocenter.config.showing import masked
 from isocenter.conformance.facts import Entity
 from isocenter.conformance.model import Bullets, Paragraph, Row, Section, Table
 from isocenter.conformance.templates import table
+from isocenter.imaging.picture import MEDIA_TYPES
 
 
-def interfaces(settings: Settings) -> Section:
-    """Section 4.3."""
+def interfaces(settings: Settings, web: Sequence[Row] = ()) -> Section:
+    """Section 4.3. `web`: resource, method, transaction, media types taken and answered of each transaction."""
     return Section(
         "Network Interfaces",
         sections=(
@@ -39,9 +40,27 @@ def interfaces(settings: Settings) -> Section:
                 ),
                 role="4.3.3",
             ),
+            *([_web_services(web)] if web else []),
         ),
         role="4.3",
     )  # fmt: skip
+
+
+_WEB_COLUMNS = ("Resource", "Method", "Transaction", "Media types of requests", "Media types of responses")
+
+
+def _web_services(web: Sequence[Row]) -> Section:
+    return Section(
+        "Web Services",
+        (
+            Paragraph(
+                "As origin server of PS3.18 the program offers these transactions. What it answers to "
+                "a retrieval of capabilities is made of the same list."
+            ),
+            Table("Table 4.3-4. Transactions of the web services", _WEB_COLUMNS, tuple(web)),
+        ),
+        role="4.3.4",
+    )
 
 
 def _protocols(settings: Settings) -> tuple[Any, ...]:
@@ -63,6 +82,12 @@ def _protocols(settings: Settings) -> tuple[Any, ...]:
                 "LDAP: not used.",
                 f"HTTP: DICOMweb (QIDO-RS, WADO-RS, STOW-RS; PS3.18) is served on port {settings.http_port}; the guide "
                 "describes its resources.",
+                f"Pictures: rendered resources and thumbnails of WADO-RS come as {', '.join(MEDIA_TYPES)}; encapsulated "
+                "documents and videos in the media type that they have.",
+                "WADO-URI (PS3.18 chapter 9) is served at /wado on the same port, with all its parameters but charset.",
+                "WADO-WS (PS3.18-2017a 6.4, IHE RAD-69) is served at /wado-ws, in SOAP 1.2 and 1.1 with MTOM; nothing "
+                "is anonymized, answers are never asynchronous.",
+                "Storage commitment over HTTP (PS3.18 chapter 13) follows the commitment service of the first AE.",
             )
         ),
         table("dhcp", "Table 4.3-3. Supported DHCP parameters", [("None", "")]),

@@ -1,9 +1,13 @@
 """A statement as Markdown (GitHub's kind). Figures are files of their own beside it."""
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from isocenter.conformance.model import Block, Bullets, Figure, Paragraph, Statement, Table
 from isocenter.conformance.svg import svg
+
+_MARKS: Final = re.compile(r"`[^`\n]*`|[\\*<\[\]]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)")
 
 
 def markdown(statement: Statement, figures: str = "figures") -> tuple[str, dict[str, str]]:
@@ -14,13 +18,13 @@ def markdown(statement: Statement, figures: str = "figures") -> tuple[str, dict[
 
 def _lines(statement: Statement, folder: str, drawn: dict[str, str]) -> Iterator[str]:
     product = statement.product
-    yield f"# {product.name} {product.version}: DICOM Conformance Statement"
+    yield f"# {_plain(product.name)} {_plain(product.version)}: DICOM Conformance Statement"
     yield ""
-    yield ", ".join((product.company, *product.imprint))
+    yield _plain(", ".join((product.company, *product.imprint)))
     contents_due = True
     for number, section in statement.numbered():
         yield ""
-        yield f"{'#' * min(number.count('.') + 2, 6)} {number} {section.title}"
+        yield f"{'#' * min(number.count('.') + 2, 6)} {number} {_plain(section.title)}"
         if section.role == "2" and contents_due:
             yield from _contents(statement)
             contents_due = False
@@ -34,34 +38,41 @@ def _contents(statement: Statement) -> Iterator[str]:
     for number, section in statement.numbered():
         depth = number.count(".")
         if depth < 3:
-            yield f"{'  ' * depth}- {number} {section.title}"
+            yield f"{'  ' * depth}- {number} {_plain(section.title)}"
 
 
 def _block(block: Block, number: str, folder: str, drawn: dict[str, str]) -> Iterator[str]:
     match block:
         case Paragraph():
-            yield block.text
+            yield _plain(block.text)
         case Bullets():
-            yield from (f"- {item}" for item in block.items)
+            yield from (f"- {_plain(item)}" for item in block.items)
         case Table():
             yield from _table(block)
         case Figure():
             name = f"{number}-{len(drawn) + 1}.svg"
             drawn[name] = svg(block.drawing, block.text, alone=True)
-            yield f"![{block.title}]({folder}/{name})"
+            yield f"![{_plain(block.title)}]({folder}/{name})"
             yield ""
-            yield f"*{block.title}.* {block.text}"
+            yield f"*{_plain(block.title)}.* {_plain(block.text)}"
 
 
 def _table(table: Table) -> Iterator[str]:
-    yield f"**{table.title}**"
+    yield f"**{_plain(table.title)}**"
     yield ""
-    yield f"| {' | '.join(table.columns)} |"
+    yield f"| {' | '.join(map(_cell, table.columns))} |"
     yield "|" + "---|" * len(table.columns)
     for row in table.rows:
-        cells = row if len(row) == len(table.columns) else (f"**{row[0]}**", *[""] * (len(table.columns) - 1))
-        yield f"| {' | '.join(map(_cell, cells))} |"
+        whole = len(row) == len(table.columns)
+        cells = [*map(_cell, row)] if whole else [f"**{_cell(row[0])}**", *[""] * (len(table.columns) - 1)]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", "<br>")
+    return _plain(text).replace("|", "\\|").replace("\n", "<br>")
+
+
+def _plain(text: str) -> str:
+    """`text` as it is to be read: nothing in it begins a tag, an emphasis or a link. What stands between backticks is
+    code, as in all writers."""
+    return _MARKS.sub(lambda found: found[0] if found[0][0] == "`" else f"\\{found[0]}", text)

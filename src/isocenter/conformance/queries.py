@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 from isocenter.config import Settings
+from isocenter.config.offered import offers
 from isocenter.conformance.facts import Entity
 from isocenter.conformance.model import Paragraph, Row, Table
 from isocenter.conformance.templates import table
+from isocenter.declarations import non_patient
 from isocenter.declarations.activities import Activity
 from isocenter.declarations.indexed_attributes import configured_keys
+from isocenter.declarations.offers import OFFERINGS
 from isocenter.declarations.query_keys import Key, Level, Match, keys_at
 from isocenter.declarations.statuses import Service
 from isocenter.dicom import dictionary
@@ -59,6 +62,10 @@ def _find_keys(settings: Settings, entity: Entity, activity: Activity, number: s
         rows.append((f"{level.value} level",))
         rows += _rows(keys_at(level).values())
         rows += _rows(key for key in further if key.level is level)
+    for model in non_patient.MODELS:
+        if entity.ae is not None and offers(entity.ae, OFFERINGS[model.find]):
+            rows.append((f"{model.title} information model, which has one level",))
+            rows += _model_rows(model)
     title = f"Table {number}-5. Keys of C-FIND"
     return table("find-keys", title, rows, ae=entity.title, about=activity.name)
 
@@ -68,6 +75,20 @@ def _rows(keys: Iterable[Key]) -> Iterator[Row]:
         nested = "> " * (len(key.path) - 1)
         name = key.keyword.rpartition(".")[2]
         yield f"{key.level.value} / {nested}{name}", tags(key.path), key.vr, kinds_of(key)
+
+
+def _model_rows(model: non_patient.Model) -> Iterator[Row]:
+    for key in non_patient.keys_of(model.name).values():
+        nested = "> " * (len(key.path) - 1)
+        name = key.keyword.rpartition(".")[2]
+        kinds = [text for flag, text in _KINDS if flag in key.matching]
+        unique = ["unique key"] if key.path == non_patient.UNIQUE else []
+        yield (
+            f"{model.title} / {nested}{name}",
+            tags(key.path),
+            key.vr,
+            "; ".join([*unique, *kinds, "universal", "returned"]),
+        )
 
 
 def tags(path: Iterable[int]) -> str:
@@ -87,6 +108,7 @@ _FRAME_KEYS = (
     ("CalculatedFrameList", "(0008,1162)", "Composite Instance Root at level FRAME: ranges with an increment"),
     ("TimeRange", "(0008,1163)", "Composite Instance Root at level FRAME: from and to, in seconds"),
 )
+_ALONE = "information models of instances that belong to no patient: list of UIDs, the only key"
 _UNIQUELY = "unique key of level {}: single value; below PATIENT also list of UIDs"
 _UNIQUE = (
     (Level.PATIENT, 0x00100020),
@@ -102,6 +124,7 @@ def _retrieve_keys(entity: Entity, activity: Activity, number: str) -> Table:
         *((dictionary.keyword_of(tag) or "", tags((tag,)), _UNIQUELY.format(level.value)) for level, tag in _UNIQUE),
         ("Every key of C-FIND", "as listed there", "matching key: what C-FIND would answer is retrieved"),
         *_FRAME_KEYS,
+        ("SOPInstanceUID", tags(non_patient.UNIQUE), _ALONE),
     ]
     title = f"Table {number}-5. Keys of C-{(activity.dimse or '').upper()}"
     return table("move-request", title, rows, ae=entity.title, about=activity.name)

@@ -37,7 +37,7 @@ START = Position(0, 0)
 
 
 class Change(NamedTuple):
-    """One change. `kind` is stored, version, conflict, replaced, deleted, edited, rejected or restored; UIDs are ''
+    """One change. `kind` is stored, version, conflict, replaced, deleted, edited, rejected, restored or compressed; UIDs are ''
     below its level."""
 
     transaction: int

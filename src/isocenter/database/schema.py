@@ -5,12 +5,12 @@ Alembic is imported only where there is something to do: a start on an up-to-dat
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, make_url, text
 
 from isocenter.database.connection import Database, open
 from isocenter.errors import ConfigurationError
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision under `migrations/versions`, oldest first."""
 HEAD = REVISIONS[-1]
 _ADVISORY_LOCK = 0x15_0C_E7_E2
@@ -32,7 +32,9 @@ def migrate(url: str | Path) -> None:
 
 
 def check_schema(url: str | Path) -> None:
-    """Raise ConfigurationError unless the schema at `url` is exactly ours."""
+    """Raise ConfigurationError unless the schema at `url` is exactly ours. No file is made where there is none."""
+    if (path := _absent(url)) is not None:
+        raise ConfigurationError(f"database: there is no {path}; name the index, if it is elsewhere")
     database = open(url, pool_size=1)
     try:
         current = _current(database)
@@ -40,6 +42,15 @@ def check_schema(url: str | Path) -> None:
         database.close()
     if current != HEAD:
         raise ConfigurationError(f"database: its schema is {current or 'missing'}, this program needs {HEAD}; migrate")
+
+
+def _absent(url: str | Path) -> Path | None:
+    """The file of an SQLite database that is not there."""
+    found = make_url(url) if isinstance(url, str) and "://" in url else None
+    if found is not None and (found.get_backend_name() != "sqlite" or not found.database):
+        return None
+    path = Path(found.database or "") if found is not None else Path(url)
+    return None if path.exists() else path
 
 
 def _current(database: Database) -> str:

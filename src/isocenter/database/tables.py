@@ -42,7 +42,7 @@ change = Table(
     metadata,
     Column("sequence", ID, primary_key=True),
     Column("transaction", BigInteger, nullable=False, server_default="0"),  # pg_current_xact_id(); 0 on SQLite
-    text("kind"),  # stored, version, conflict, replaced, deleted, edited, rejected, restored
+    text("kind"),  # stored, version, conflict, replaced, deleted, edited, rejected, restored, compressed
     text("study_uid"),
     text("series_uid"),
     text("sop_uid"),

@@ -196,7 +196,7 @@ TOLD: Final = Activity(
 )
 DELIVER: Final = Activity(
     "Send Instances",
-    "move",
+    "",
     True,
     "Carry out a move request or a job of isocenter push",
     "Receive instances",

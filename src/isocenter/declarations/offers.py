@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from isocenter.declarations import non_patient
 from isocenter.dicom import uids
 
 RELATIONAL: Final = "relational"
@@ -40,6 +41,9 @@ _OFFERINGS: Final = (
     *_all("get", (uids.PATIENT_ROOT_GET, uids.STUDY_ROOT_GET, uids.PATIENT_STUDY_ONLY_GET), _OF_RETRIEVALS),
     *_all("move", (uids.COMPOSITE_INSTANCE_ROOT_MOVE,)),
     *_all("get", (uids.COMPOSITE_INSTANCE_ROOT_GET, uids.COMPOSITE_INSTANCE_WITHOUT_BULK_GET)),
+    *_all("find", tuple(non_patient.FIND_MODELS)),
+    *_all("move", tuple(non_patient.MOVE_MODELS)),
+    *_all("get", tuple(non_patient.GET_MODELS)),
     # a peer asks us as SCU; one that we asked reports as SCP (PS3.4 J.3)
     Offering("commit", uids.STORAGE_COMMITMENT_PUSH, scp=True),
 )

@@ -37,6 +37,7 @@ from isocenter.dicom.uids import (
 
 __all__ = [
     "PRIVATE_CREATOR",
+    "Compressed",
     "FileHeader",
     "Receipt",
     "file_header",
@@ -72,6 +73,28 @@ class Received(NamedTuple):
     digest: str
 
 
+class Compressed(NamedTuple):
+    """What an object was before it was compressed in the store without loss. Times in microseconds UTC."""
+
+    original_key: str
+    """The object of the store that it was."""
+    digest: str
+    """SHA-256 of that one's data set."""
+    syntax: str
+    size: int
+    """Bytes of that data set."""
+    pixels: str
+    """Digest of the decoded samples (`imaging.proving`), which are the same in both."""
+    shows: str
+    """Digest by which copies of it are recognised that differ elsewhere (`archive.likeness`)."""
+    rest: str
+    """SHA-256 of what followed `Received.stored`; '' where it was stored as received."""
+    at: int
+    """When it was compressed."""
+    until: int
+    """Until then the other one is kept."""
+
+
 class Receipt(NamedTuple):
     """How an object came to us. `received_at` is UTC in microseconds, `digest` the SHA-256 of the data set as stored,
     which is as received but where `received` says otherwise (hexadecimal; '' while unknown), `address` the peer's."""
@@ -85,6 +108,8 @@ class Receipt(NamedTuple):
     """What the receiving AE did with duplicates, where that was not to keep the first."""
     received: Received | None = None
     """What was received, where that is not what is stored."""
+    compressed: tuple[Compressed, ...] = ()
+    """What it was before we compressed it, the first form first."""
 
 
 class FileHeader(NamedTuple):
@@ -161,7 +186,7 @@ def outgoing_header(sop_class: str, sop_instance: str, syntax: str, source_aet: 
 def stored_header(sop_class: str, sop_instance: str, syntax: str, receipt: Receipt) -> bytes:
     """The header of a file in our store. Its length does not depend on the digest, so that it can be written after the
     data set whose place it must leave."""
-    facts: dict[str, str | int | Received] = {
+    facts: dict[str, str | int | Received | tuple[Compressed, ...]] = {
         "digest": receipt.digest.ljust(_DIGEST_LENGTH)[:_DIGEST_LENGTH],
         "received_at": receipt.received_at,
         "address": receipt.address,
@@ -172,6 +197,8 @@ def stored_header(sop_class: str, sop_instance: str, syntax: str, receipt: Recei
         facts["policy"] = receipt.policy
     if receipt.received:
         facts["received"] = receipt.received
+    if receipt.compressed:
+        facts["compressed"] = receipt.compressed
     private = _FACTS.encode(facts)
     return file_header(
         sop_class,
@@ -199,6 +226,7 @@ def read_receipt(header: FileHeader) -> Receipt | None:
             str(read["digest"]).strip(),
             str(read.get("policy", "")),
             _received(read.get("received")),
+            _compressed(read.get("compressed")),
         )
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return None
@@ -206,6 +234,10 @@ def read_receipt(header: FileHeader) -> Receipt | None:
 
 def _received(told: Any) -> Received | None:
     return None if told is None else Received(int(told[0]), int(told[1]), str(told[2]))
+
+
+def _compressed(told: Any) -> tuple[Compressed, ...]:
+    return msgspec.convert(told or (), tuple[Compressed, ...])
 
 
 # --- reading

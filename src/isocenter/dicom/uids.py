@@ -201,6 +201,11 @@ def new_uid() -> str:
     return f"2.25.{uuid.uuid4().int}"
 
 
+def derived_uid(*names: str) -> str:
+    """The UID of what is made of `names`: always the same, so that what is made twice is one thing (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, chr(10).join(names)).int}"
+
+
 def is_regular(uid: str) -> bool:
     """Whether `uid` keeps the rules of PS3.5 9.1: at most 64 characters, numbers without leading zeros."""
     if not 0 < len(uid) <= 64 or not uid.isascii():

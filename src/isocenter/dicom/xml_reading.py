@@ -30,7 +30,7 @@ def read(document: bytes) -> dict[str, Any]:
     parser.StartDoctypeDeclHandler = _no_type
     try:
         parser.Parse(document, True)
-    except expat.ExpatError as fault:
+    except (expat.ExpatError, ValueError, LookupError) as fault:  # the latter two: an encoding that expat doesn't know
         raise _bad("the XML is not well formed") from fault
     if reading.model is None:
         raise _bad("the document is no NativeDicomModel")

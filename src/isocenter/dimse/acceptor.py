@@ -46,8 +46,8 @@ _PAUSE: Final = 0.2
 class Counter(Protocol):
     """Counts associations against a limit, perhaps of several processes together."""
 
-    def enter(self, called: str, calling: str, address: str) -> Hashable | None:
-        """Count one in; what `leave` wants, or None where a limit is reached. From any thread."""
+    def enter(self, called: str, calling: str, address: str, port: int) -> Hashable | None:
+        """Count one in that came to `port`; what `leave` wants, or None where a limit is reached. From any thread."""
 
     def leave(self, place: Hashable) -> None:
         """Count it out."""
@@ -70,7 +70,7 @@ class LocalCounter:
         self._limit, self._lock = limit, threading.Lock()
         self.count = 0
 
-    def enter(self, called: str, calling: str, address: str) -> Hashable | None:
+    def enter(self, called: str, calling: str, address: str, port: int = 0) -> Hashable | None:
         """See `Counter`."""
         with self._lock:
             if self._limit and self.count >= self._limit:
@@ -277,7 +277,7 @@ class _Connection:
         if isinstance(answer, AssociateReject):
             self._reject(driver, request, answer)
             return
-        place = self._owner._counter.enter(request.called, request.calling, self.address)
+        place = self._owner._counter.enter(request.called, request.calling, self.address, self.port)
         if place is None:
             self._reject(driver, request, LOCAL_LIMIT_EXCEEDED)
             return

@@ -47,11 +47,28 @@ class Wish(NamedTuple):
     """One context a SOP class with all syntaxes, from which the peer chooses (X-QR-04)."""
     substitutes: bool = False
     """A class may be proposed and sent as its substitute (X-QR-05)."""
+    lossy: bool = False
+    """What it names may lose."""
+    decompress: bool = False
+    """Compressed objects go out native where they can (S-DCM-04)."""
+
+    def listed_for(self, stored: str) -> tuple[str, ...]:
+        """The priority list of a stored transfer syntax, as far as it can be brought into those, without loss unless
+        the peer takes that."""
+        listed = next((send for syntax, send in self.priority if syntax == stored), ())
+        return tuple(syntax for syntax in listed if may_transcode(stored, syntax, lossy=self.lossy))
 
     def order_of(self, stored: str) -> tuple[str, ...]:
-        """The priority list of a stored transfer syntax, as far as it can be brought into those without loss."""
-        listed = next((send for syntax, send in self.priority if syntax == stored), ())
-        return tuple(syntax for syntax in listed if may_transcode(stored, syntax))
+        """What to send a stored transfer syntax in before all others: what is listed for it, or native ones."""
+        listed = self.listed_for(stored)
+        if listed or not self.decompress or not transfer_syntax(stored).encapsulated:
+            return listed
+        return tuple(s for s in (*self.preferred, *_FALLBACK) if not transfer_syntax(s).encapsulated)
+
+    def may_send(self, stored: str, syntax: str) -> bool:
+        """Whether an object may go from one transfer syntax to the other."""
+        named = self.lossy and (syntax in self.preferred or syntax in self.listed_for(stored))
+        return may_transcode(stored, syntax, lossy=named)
 
 
 Preferred: TypeAlias = Sequence[str] | Wish
@@ -61,7 +78,9 @@ Preferred: TypeAlias = Sequence[str] | Wish
 def wish_of(peer: Peer) -> Wish:
     """What is configured for a peer."""
     priority = tuple((one.stored, one.send) for one in peer.syntax_priority)
-    return Wish(peer.syntaxes, priority, peer.contexts == "joined", peer.substitute_classes)
+    return Wish(
+        peer.syntaxes, priority, peer.contexts == "joined", peer.substitute_classes, peer.lossy, peer.decompress
+    )
 
 
 def substitute(sop_class: str, preferred: Preferred) -> str:
@@ -93,7 +112,7 @@ def proposals(kinds: Iterable[Kind], *, preferred: Preferred = ()) -> list[list[
 
 def _for_class(sop_class: str, stored: list[str], wish: Wish) -> list[Proposal]:
     """The fall-back goes along with encapsulated objects too: it is what such a peer would take (I-SEND-03)."""
-    alone = list(dict.fromkeys([*stored, *(syntax for each in stored for syntax in wish.order_of(each))]))
+    alone = list(dict.fromkeys([*stored, *(syntax for each in stored for syntax in wish.listed_for(each))]))
     natives = [s for s in dict.fromkeys((*wish.preferred, *_FALLBACK)) if not transfer_syntax(s).encapsulated]
     rest = tuple(s for s in natives if s not in alone)
     lists = [(*alone, *rest)] if wish.joined else [*((syntax,) for syntax in alone), *([rest] if rest else [])]
@@ -104,9 +123,9 @@ def _for_class(sop_class: str, stored: list[str], wish: Wish) -> list[Proposal]:
 def choose(accepted: Mapping[str, Sequence[Choice]], kind: Kind, *, preferred: Preferred = ()) -> Choice | None:
     """The context for one object: the first of the peer's priority list for its stored syntax, else that syntax as it
     is, else a preferred, else a native, else any one that it can be brought into without loss; None where the peer took
-    nothing that fits."""
+    nothing that fits. What loses is followed only where the peer's wish names it and allows that."""
     sop_class, stored = kind
     wish = _wish(preferred)
     offers = {choice.syntax: choice for choice in reversed(accepted.get(sop_class, ()))}
     order = (*wish.order_of(stored), stored, *wish.preferred, *_FALLBACK, *offers)
-    return next((offers[s] for s in order if s in offers and may_transcode(stored, s)), None)
+    return next((offers[s] for s in order if s in offers and wish.may_send(stored, s)), None)

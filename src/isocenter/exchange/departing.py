@@ -15,6 +15,7 @@ from isocenter.exchange.ruling import read_of, ruled
 from isocenter.exchange.sending import Opened, Opener, Sendable, Withheld
 from isocenter.exchange.wording import Assumed, nothing_assumed, worded
 from isocenter.imaging.engine import Engine
+from isocenter.imaging.recode import Lossy
 from isocenter.rules import Ends, Ruleset
 
 
@@ -32,8 +33,8 @@ class Departures:
     def opener(self, opened: Opener, ae: HostedAE, ends: Ends, peer: Peer | None = None) -> Opener:
         """`opened` with what `ae` and the rules for this destination lay over objects, in the character set of `peer`
         where it has one."""
-        if self.engine is not None:
-            opened = _Recoding(opened, self.engine)
+        if self.engine is not None or (peer is not None and (peer.lossy or peer.photometric)):
+            opened = _Recoding(opened, self.engine, peer)
         if ae.merge_on_send != "off" or ae.conflicting == "withhold":
             extent = None if ae.merge_on_send == "off" else ae.merge_on_send
             values = CurrentValues(self.database, extent)
@@ -43,14 +44,17 @@ class Departures:
 
 
 class _Recoding:
-    """Names what transcodes what another opener opens; see `exchange.sending.Opener`."""
+    """Names what transcodes what another opener opens, and what the peer wants of it; see `exchange.sending.Opener`."""
 
-    def __init__(self, opened: Opener, engine: Engine) -> None:
+    def __init__(self, opened: Opener, engine: Engine | None, peer: Peer | None) -> None:
         self._opened, self._engine = opened, engine
+        self._lossy = Lossy() if peer is not None and peer.lossy else None
+        self._colour = peer.photometric if peer is not None else ""
 
     def __call__(self, item: Sendable, stack: ExitStack) -> Opened:
         """As the other one."""
-        return self._opened(item, stack)._replace(engine=self._engine)
+        found = self._opened(item, stack)
+        return found._replace(engine=self._engine, lossy=self._lossy, colour=self._colour)
 
 
 class _Merging:

@@ -6,7 +6,6 @@ accepted context fails alone. Changes that its opener names are laid over it as 
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -18,17 +17,17 @@ from isocenter.dicom.dataset import Element, string_of
 from isocenter.dicom.dataset import uid as uid_element
 from isocenter.dicom.overlay import Changes, Edited, Overlay, merged
 from isocenter.dicom.recoding import Recode, recoding
-from isocenter.dicom.uids import transfer_syntax
+from isocenter.dicom.uids import EXPLICIT_LE, transfer_syntax
 from isocenter.dimse import Association, BytesSource, FileSource, Outgoing, Source, SourceFailed, commands
 from isocenter.errors import IsocenterError, Reason, Refused
 from isocenter.exchange.contexts import Choice, Preferred, choose, substitute
 from isocenter.imaging.engine import Bounds, Engine, engine_with
+from isocenter.imaging.plan import loses, recolours
+from isocenter.imaging.recode import Lossy
 from isocenter.imaging.transcoding import Plain, Transcoding, transcoding
+from isocenter.imaging.turns import in_turn
 
 log = telemetry.logger("exchange.sending")
-
-_AHEAD = 4
-"""Objects that are made ready beyond the one that leaves, while they have to be transcoded."""
 
 
 class Sendable(Protocol):
@@ -57,6 +56,10 @@ class Opened(NamedTuple):
     """The character set that all its text is to leave in (I-CHAR-07); None: as it is."""
     engine: Engine | None = None
     """What transcodes its pixels where the peer doesn't take them as they are; None: one with the default bounds."""
+    lossy: Lossy | None = None
+    """How much may be lost where the transfer syntax that was chosen loses; None: nothing."""
+    colour: str = ""
+    """The photometric interpretation that the peer wants (`imaging.recolouring`); '' for any."""
 
 
 Opener = Callable[[Sendable, ExitStack], Opened]
@@ -141,15 +144,16 @@ def _outgoing(
         choice, sop_class = choose(accepted, (item.sop_class, item.syntax), preferred=preferred), item.sop_class
         if choice is None and (other := substitute(item.sop_class, preferred)):
             choice, sop_class = choose(accepted, (other, item.syntax), preferred=preferred), other
+        # an object that is to be recoloured leaves as if it were stored native
+        native = choose(accepted, (sop_class, EXPLICIT_LE), preferred=preferred)
         with ExitStack() as stack:
-            source, uid = _source(
-                item, choice, opened if sop_class == item.sop_class else _As(sop_class, opened), stack
-            )
+            opener = opened if sop_class == item.sop_class else _As(sop_class, opened)
+            source, uid, choice = _source(item, choice, native, opener, stack)
             context = (choice or spare).context_id
             outgoing = Outgoing(context, sop_class, uid, source, priority, originator, item)
             return _Ready(outgoing, stack.pop_all(), isinstance(source, _Transcoded))
 
-    return _in_turn(map(ready, items))
+    return (one.outgoing for one in in_turn(map(ready, items)))
 
 
 class _Ready(NamedTuple):
@@ -159,47 +163,51 @@ class _Ready(NamedTuple):
     stack: ExitStack
     transcoded: bool
 
-
-def _in_turn(objects: Iterator[_Ready]) -> Iterator[Outgoing]:
-    """Each object stays open until the next one is asked for, which is after its last byte has left. While objects have
-    to be transcoded some more are made ready, so that all workers are busy."""
-    waiting: deque[_Ready] = deque()
-    try:
-        for one in objects:
-            waiting.append(one)
-            if not one.transcoded or len(waiting) > _AHEAD:
-                yield from _leaving(waiting)
-        while waiting:
-            yield from _leaving(waiting)
-    finally:
-        for one in waiting:
-            one.stack.close()
+    def close(self) -> None:
+        """It has left, or will not."""
+        self.stack.close()
 
 
-def _leaving(waiting: deque[_Ready]) -> Iterator[Outgoing]:
-    first = waiting.popleft()
-    with first.stack:
-        yield first.outgoing
-
-
-def _source(item: Sendable, choice: Choice | None, opened: Opener, stack: ExitStack) -> tuple[Source, str]:
-    """Where the data set comes from, and the SOP Instance UID under which it leaves."""
+def _source(
+    item: Sendable, choice: Choice | None, native: Choice | None, opened: Opener, stack: ExitStack
+) -> tuple[Source, str, Choice | None]:
+    """Where the data set comes from, the SOP Instance UID under which it leaves, and the context."""
     if choice is None:
-        return _Failing("no accepted context fits the object's transfer syntax"), item.sop_uid
+        return _Failing("no accepted context fits the object's transfer syntax"), item.sop_uid, None
     try:
         found = opened(item, stack)
     except Withheld as withheld:
-        return _Failing(withheld.comment), item.sop_uid
+        return _Failing(withheld.comment), item.sop_uid, choice
     except (IsocenterError, OSError):
-        return _Failing("the object can't be read"), item.sop_uid
+        return _Failing("the object can't be read"), item.sop_uid, choice
     uid = string_of(dict(_present(found.changes or {})), _SOP_INSTANCE) or item.sop_uid
+    if found.colour and _recolours(found, item.syntax):
+        return _recoloured(found, item.syntax, uid, choice, native or choice, stack)
     if not convert.can_convert(item.syntax, choice.syntax):
-        return _transcoded(found, item.syntax, choice.syntax, stack), uid
+        return *_transcoded(found._replace(colour=""), item.syntax, uid, choice.syntax, stack), choice
     if found.changes or found.text:
-        return BytesSource(_edited(found, item.syntax, choice.syntax)), uid
+        return BytesSource(_edited(found, item.syntax, choice.syntax)), uid, choice
     if choice.syntax == item.syntax:
-        return FileSource(found.fd, found.offset, found.size), item.sop_uid
-    return BytesSource(_converted(found, item.syntax, choice.syntax)), item.sop_uid
+        return FileSource(found.fd, found.offset, found.size), item.sop_uid, choice
+    return BytesSource(_converted(found, item.syntax, choice.syntax)), item.sop_uid, choice
+
+
+def _recolours(found: Opened, stored: str) -> bool:
+    """Whether the object has to be recoloured. A deflated one is not looked at, one that can't be read fails later."""
+    if transfer_syntax(stored).deflated:
+        return False
+    try:
+        return recolours(_reader(found), found.size, stored, found.colour)
+    except (IsocenterError, OSError):
+        return False
+
+
+def _recoloured(
+    found: Opened, stored: str, uid: str, choice: Choice, native: Choice, stack: ExitStack
+) -> tuple[Source, str, Choice]:
+    """The object in the colours that the peer wants, on the context that was chosen unless its syntax loses."""
+    chosen = native if loses(choice.syntax) else choice
+    return *_transcoded(found, stored, uid, chosen.syntax, stack), chosen
 
 
 class _As:
@@ -242,8 +250,8 @@ class _Transcoded(BytesSource):
         super().__init__(_made(made))
 
 
-def _transcoded(found: Opened, stored: str, wanted: str, stack: ExitStack) -> Source:
-    """The data set with its changes in a transfer syntax that takes a codec."""
+def _transcoded(found: Opened, stored: str, uid: str, wanted: str, stack: ExitStack) -> tuple[Source, str]:
+    """The data set with its changes in a transfer syntax that takes a codec, and its SOP Instance UID."""
     engine = found.engine or engine_with(Bounds(), 0)
     try:
         read, size, syntax = _reader(found), found.size, stored
@@ -252,12 +260,13 @@ def _transcoded(found: Opened, stored: str, wanted: str, stack: ExitStack) -> So
             if transfer_syntax(stored).deflated:
                 edited = edited.edited(lambda window: ())
             read, size, syntax = edited.read, edited.size(), edited.syntax
-        made = transcoding(engine, read, size, syntax, wanted)
+        lossy = found.lossy if loses(wanted) else None
+        made = transcoding(engine, read, size, syntax, wanted, lossy=lossy, colour=found.colour)
     except (IsocenterError, OSError) as failure:
         log.warning("transcoding.failed", stored=stored, wanted=wanted, reason=getattr(failure, "comment", ""))
-        return _Failing("the object can't be had in a syntax that was accepted")
+        return _Failing("the object can't be had in a syntax that was accepted"), uid
     stack.callback(made.close)
-    return _Transcoded(made)
+    return _Transcoded(made), made.sop_instance or uid
 
 
 def _made(made: Transcoding | Plain) -> Iterator[bytes]:

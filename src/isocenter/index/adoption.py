@@ -106,6 +106,7 @@ class Adoption:
         self._store, self._writer = store, writer
         self._compare, self._assume, self._verify = compare, assume, verify
         self._under_way: deque[tuple[Future[Outcome], _Read]] = deque()
+        self._compressed: dict[str, str] = {}
 
     def adopt(self, key: str) -> None:
         """File the object `key`, or set it aside."""
@@ -114,6 +115,7 @@ class Adoption:
         except _Unfit as unfit:
             self._set_aside(key, unfit)
             return
+        self._compressed.update({each.original_key: key for each in read.arrival.compressed})
         self._under_way.append((self._writer.submit(read.arrival), read))
         if len(self._under_way) >= WINDOW:
             self._finish_one()
@@ -124,10 +126,10 @@ class Adoption:
             self._finish_one()
 
     def choose(self, key: str, at: int) -> None:
-        """A journal's version choice: put the version `key` in force, if it is there."""
+        """A journal's version choice: put the version `key`, or what it was compressed to, in force, if it is there."""
         self.finish()
         try:
-            read = self._read(key)
+            read = self._read(self._compressed.get(key, key))
         except (_Unfit, IsocenterError):
             return
         self._writer.submit(Choice(read.arrival, at)).result(_WAIT)
@@ -137,13 +139,15 @@ class Adoption:
         self.finish()
         self._writer.submit(what).result(_WAIT)
 
-    def edit(self, what: Edit) -> None:
-        """A journal's edit: of what is filed by now. One that was refused then is refused again."""
+    def edit(self, what: Edit) -> bool:
+        """A journal's edit: of what is filed by now. False where the index would not have it."""
         self.finish()
         try:
             self._writer.submit(what).result(_WAIT)
         except Refused as refusal:
             log.warning("edit.not_replayed", uid=what.uid, kind=what.kind, reason=refusal.reason)
+            return False
+        return True
 
     def note(self, note: ExceptionNote) -> None:
         """List an object that lies in the exceptions area."""
@@ -185,7 +189,7 @@ class Adoption:
                     policy=_policy(receipt),
                     read=read,
                     wanted=assumed.wanted,
-                )._replace(received=receipt.received is not None)
+                )._replace(received=receipt.received is not None, compressed=receipt.compressed)
             except IsocenterError as fault:
                 raise _Unfit(fault.reason, fault.comment) from fault
         return _Read(receipt, found, arrival)

@@ -8,7 +8,7 @@ commitment = Table(
     "commitment",
     metadata,
     identity(),
-    text("role"),  # ours: scp, scu
+    text("role"),  # ours: scp, scu; web: asked over HTTP, with the states of scp
     text("state"),  # scp: accepted, reported, undelivered; scu: asking, requested, and how it ended
     text("ae"),  # the AE title of ours
     text("peer"),  # the AE title of the peer
@@ -35,6 +35,8 @@ commitment_instance = Table(
     text("sop_uid"),
     Column("failure", Integer),  # Failure Reason (0008,1197); 0: committed; null: not known yet
     text("retrieve_aet"),  # scu: where the peer says that it may be retrieved from
+    text("study_uid"),  # web: where the request says that it belongs, if it does
+    text("series_uid"),
     Index("ix_commitment_instance", "commitment"),
     Index("ix_commitment_instance_uid", "sop_uid"),
 )

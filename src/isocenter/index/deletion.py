@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from isocenter.declarations.rejections import NOTE
-from isocenter.index import rejecting
+from isocenter.index import non_patient, rejecting, substituting
 from isocenter.index.duplicates import Duplicates, Held
 from isocenter.index.ledger import Ledger
 from isocenter.index.places import Places
@@ -36,6 +36,8 @@ def delete(session: Session, what: Deletion, now: int) -> Outcome:
 
     With `received_until`, what was received later stays; a later version of an object that goes takes its place.
     """
+    if not what.study_uid:
+        return non_patient.delete(session, what, now)
     found = _instances(session, what)
     gone: list[tuple[str, str, str, str]] = []
     notes: list[str] = []
@@ -55,6 +57,7 @@ def delete(session: Session, what: Deletion, now: int) -> Outcome:
         gone += [(what.study_uid, series_uid, sop_uid, key) for key in keys]
     session.append("removal", _REMOVAL, [(key, "deleted", what.not_before) for *_, key in gone])
     session.append("change", _CHANGE, [("deleted", *row, what.at or now) for row in gone])
+    substituting.forget(session, [key for *_, key in gone], what.not_before)
     _settle_conflicts(session, what, [key for *_, key in gone], now)
     _prune(session, found, now)
     if notes:
@@ -82,6 +85,10 @@ def _instances(session: Session, what: Deletion) -> list[tuple[Any, ...]]:
         sql += " AND i.sop_uid = ?"
         values.append(what.sop_uid)
     rows = session.rows(sql + " ORDER BY i.id", values)
+    if what.rejected:
+        # what was brought back since somebody looked stays: nobody may bring it back from here on
+        session.lock("instance", [row[0] for row in rows])
+        rows = [row for row in session.rows(sql + " ORDER BY i.id", values) if row[7] == what.rejected]
     if not what.sop_uids:
         return rows
     named = frozenset(what.sop_uids)

@@ -8,6 +8,7 @@ from isocenter.index.places import Level, SeriesPlace
 from isocenter.index.records import Arrival, DuplicatePolicy, Likeness, Outcome, Verdict
 from isocenter.index.rejecting import resent
 from isocenter.index.sessions import Session
+from isocenter.index.substituting import made_of
 from isocenter.index.supplementing import ATTRIBUTE_COLUMNS, fill, supplement
 
 _VERSION = ("instance", "verdict", "syntax", "store_key", "size", "offset", "digest", "source_aet", "received_at")
@@ -62,6 +63,8 @@ class Duplicates:
             return resent(a, held.rejected, held.store_key, self._ledger)
         if a.digest == held.digest or a.likeness == Likeness.EQUAL:
             return self._equal(a, held.store_key)
+        if kept := made_of(self._session, a.digest, {held.store_key, *versions}):
+            return self._equal(a, kept)  # it came before, and is kept compressed
         if a.received and a.likeness == Likeness.UNKNOWN:
             return Outcome(Verdict.DIFFERS, held.store_key)
         if a.policy == DuplicatePolicy.REPLACE:

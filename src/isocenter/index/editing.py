@@ -14,6 +14,7 @@ from isocenter.index.level_models import TABLES, dumped, loaded, read, without, 
 from isocenter.index.overlaying import refresh_series, refresh_study
 from isocenter.index.records import Edit, Outcome, Verdict
 from isocenter.index.sessions import Session
+from isocenter.index.substituting import successor
 
 Arguments: TypeAlias = Mapping[str, Any]
 
@@ -216,6 +217,7 @@ def _settle(session: Session, arguments: Arguments, at: int, now: int) -> Done:
     names = ("kind", "study_uid", "series_uid", "sop_uid", "store_key")
     where = " AND ".join(f"{name} = ?" for name in names)
     values = [str(arguments.get(name, "")) for name in names]
+    values[-1] = successor(session, values[-1]) or values[-1]
     if not session.rows(f"SELECT id FROM conflict WHERE settled_at IS NULL AND {where}", values):  # noqa: S608
         raise Refused(Reason.NOT_FOUND, "there is no such conflict, or it is settled")
     session.run(f"UPDATE conflict SET settled_at = ? WHERE settled_at IS NULL AND {where}", (at, *values))  # noqa: S608

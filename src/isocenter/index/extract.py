@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from isocenter.declarations.non_patient import MODEL_OF
 from isocenter.declarations.rejections import KEY_OBJECT_SELECTION
 from isocenter.dicom import charset, uids
 from isocenter.dicom.dataset import DataSet, bytes_of, items
@@ -15,7 +16,7 @@ from isocenter.dicom.elements import Encoding, MalformedDataSet
 from isocenter.dicom.folding import FOLD_LENGTH, fold
 from isocenter.dicom.scan import RawElement, Scan
 from isocenter.errors import Reason, Refused
-from isocenter.index import frames, keys
+from isocenter.index import frames, keys, non_patient
 from isocenter.index.further import NOTHING, Row, fold_group, further_at
 from isocenter.index.keys import INDEXED, STANDARD, Wanted
 from isocenter.index.records import Arrival, DuplicatePolicy
@@ -76,6 +77,10 @@ def arrival(
     raw = elements.get(keys.SPECIFIC_CHARACTER_SET)
     declared = raw.value.strip(b" \0") if raw is not None else b""
     declared = declared or character_set.encode("ascii", "replace")
+    named = elements.get(keys.SOP_CLASS)
+    if named is not None and named.value.decode("latin-1").strip("\0 ") in MODEL_OF:
+        own = non_patient.columns_of(scan, _uid(elements, keys.SOP_CLASS), size, read, declared)
+        return _alone(scan, own, store_key, digest, size, offset, received_at, source_aet, policy)
     pairs = tuple([pair for pair in elements.items() if pair[0] in wanted.shared])
     work = _shared if sum([len(e.value) for _, e in pairs]) <= _REMEMBERED else _shared.__wrapped__
     shared = work(pairs, scan.encoding, declared, issuer, wanted)
@@ -109,6 +114,40 @@ def arrival(
         patient_ids=shared.patient_ids,
         rejection=rejection,
         rejected=rejected,
+    )
+
+
+def _alone(
+    scan: Scan,
+    own: dict[str, str | int | bytes | None],
+    store_key: str,
+    digest: str,
+    size: int,
+    offset: int,
+    received_at: int,
+    source_aet: str,
+    policy: str,
+) -> Arrival:
+    """What is told of an instance that belongs to no patient: neither study nor series."""
+    sop_uid = _uid(scan.elements, keys.SOP_INSTANCE)
+    return Arrival(
+        store_key=store_key,
+        digest=digest,
+        size=size,
+        offset=offset,
+        received_at=received_at,
+        source_aet=source_aet,
+        study_uid="",
+        series_uid="",
+        sop_uid=sop_uid,
+        sop_class=_uid(scan.elements, keys.SOP_CLASS),
+        syntax=scan.syntax,
+        patient={"identity": ""},
+        study={},
+        series={},
+        instance=own,
+        policy=policy,
+        flags=() if uids.is_regular(sop_uid) else ("irregular-uid",),
     )
 
 

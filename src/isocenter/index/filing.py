@@ -7,10 +7,11 @@ once a batch. All the rest is the exception.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from isocenter.index import rejecting
+from isocenter.index import rejecting, substituting
 from isocenter.index.duplicates import Duplicates, Held
 from isocenter.index.ledger import Ledger
 from isocenter.index.moving import followed
+from isocenter.index.non_patient import NonPatientFiling
 from isocenter.index.places import Places, SeriesPlace
 from isocenter.index.records import Arrival, Outcome, Verdict
 from isocenter.index.sessions import Session
@@ -25,6 +26,7 @@ INSTANCE_COLUMNS = (
 
 _SAME_UID = "SELECT sop_uid, id, series, study, store_key, digest, rejected FROM instance WHERE sop_uid {any}"
 _REMOVED = "SELECT store_key, reason, kept_key FROM removal WHERE store_key {any}"
+_KEPT = frozenset({Verdict.STORED, Verdict.VERSION, Verdict.CONFLICT, Verdict.REPLACED})
 _REMOVED_AS = {"equal-duplicate": Verdict.EQUAL, "rejected-duplicate": Verdict.REJECTED}
 
 
@@ -34,6 +36,7 @@ class Filing:
     def __init__(self, session: Session, places: Places) -> None:
         self._session = session
         self._places = places
+        self._non_patient = NonPatientFiling(session)
         self._late: list[Arrival] = []
 
     def file(self, arrivals: Sequence[Arrival], now: int) -> list[Outcome | None]:
@@ -57,7 +60,16 @@ class Filing:
             key: Outcome(_REMOVED_AS.get(reason, Verdict.DELETED), kept_key)
             for key, reason, kept_key in session.each(_REMOVED, [a.store_key for a in arrivals])
         }
+        for a in arrivals:
+            if a.compressed and a.store_key not in outcomes:
+                substituted = substituting.substitute(session, a, now)
+                if substituted is not None:
+                    outcomes[a.store_key] = substituted
         wanted = [a for a in arrivals if a.store_key not in outcomes]
+        if wanted and not wanted[0].study_uid:  # they sort before all others
+            apart = [a for a in wanted if not a.study_uid]
+            wanted = wanted[len(apart) :]
+            outcomes.update(self._non_patient.file(apart, ledger))
         placed = [
             (a if a.study_uid == place.study.uid else a._replace(study_uid=place.study.uid), place)
             for a, place in zip(wanted, self._places.find(wanted, now), strict=True)
@@ -79,6 +91,8 @@ class Filing:
             outcomes.update(self._file_fresh(fresh, held, ledger))
         for a, (there, _) in zip(wanted, placed, strict=True):
             outcome = outcomes[a.store_key]
+            if a.compressed and outcome is not None and outcome.verdict in _KEPT:
+                substituting.note(session, a)
             if outcome is not None and there is not a:
                 outcomes[a.store_key] = outcome._replace(study_uid=there.study_uid)
         return [outcomes[a.store_key] for a in arrivals]

@@ -11,10 +11,10 @@ from typing import NamedTuple, TypeAlias
 
 from isocenter.dicom.scan import PixelData, Scan
 from isocenter.dicom.uids import transfer_syntax
+from isocenter.errors import Refused
+from isocenter.imaging.frames import Piece, fragments_of
 from isocenter.index.keys import EXTENDED_LENGTHS, EXTENDED_OFFSETS
 
-Piece: TypeAlias = tuple[int, int]
-"""(offset, length) of contiguous bytes."""
 Frame: TypeAlias = tuple[Piece, ...]
 Read: TypeAlias = Callable[[int, int], bytes]
 """(number of bytes, offset in the data set) -> bytes."""
@@ -28,8 +28,6 @@ _NATIVE, _SINGLE, _FRAGMENTED = 1, 2, 3
 _NATIVE_FORM = struct.Struct("<BIQQ")  # kind, frames, offset of the first, bytes of each
 _HEAD = struct.Struct("<BI")  # kind, frames
 _PIECE = struct.Struct("<QI")
-_ITEM = struct.Struct("<HHI")
-_ITEM_TAG, _DELIMITER_TAG = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
 
 class Shape(NamedTuple):
@@ -114,8 +112,8 @@ def locate(scan: Scan, shape: Shape, size: int, read: Read | None) -> bytes | No
 
 def _native(pixel: PixelData, shape: Shape, size: int) -> bytes | None:
     samples = shape.rows * shape.columns * shape.samples
-    if shape.subsampled and shape.samples == 3:
-        samples = samples * 2 // 3
+    if shape.subsampled and shape.samples == 3 and pixel.length * 8 < samples * shape.bits * shape.frames:
+        samples = samples * 2 // 3  # else it has every sample, whatever it says
     bits = samples * shape.bits
     length = bits // 8 if shape.frames > 1 else (bits + 7) // 8
     whole = bits % 8 == 0 or shape.frames == 1
@@ -143,46 +141,17 @@ def _extended(scan: Scan, frames: int) -> bytes | None:
 
 def _encapsulated(start: int, frames: int, size: int, read: Read) -> bytes | None:
     """By the items themselves: one fragment a frame, all of them one frame, or grouped by the Basic Offset Table."""
-    header = _item(read, start, size)
-    if header is None or header[0] != _ITEM_TAG:
+    try:
+        found = fragments_of(lambda at, n: read(n, at), start, size, MOST_FRAGMENTS)
+    except Refused:
         return None
-    table = header[1]
-    if table % 4 or table // 4 > MOST_OFFSETS:
+    if not found.whole:
         return None
-    offsets = struct.unpack(f"<{table // 4}I", read(table, start + 8)) if table else ()
-    first = start + 8 + table
-    fragments = _fragments(first, size, read)
-    if fragments is None:
-        return None
-    if len(fragments) == frames:
-        return pack([(piece,) for piece in fragments])
+    if len(found.pieces) == frames:
+        return pack([(piece,) for piece in found.pieces])
     if frames == 1:
-        return pack([tuple(fragments)]) if fragments else None
-    return _grouped(fragments, [first + 8 + offset for offset in offsets], frames)
-
-
-def _fragments(at: int, size: int, read: Read) -> list[Piece] | None:
-    """The fragments behind the Basic Offset Table, None for too many or what isn't well formed."""
-    found: list[Piece] = []
-    while at + 8 <= size:
-        header = _item(read, at, size)
-        if header is None:
-            return None
-        if header[0] == _DELIMITER_TAG:
-            return found
-        if header[0] != _ITEM_TAG or len(found) == MOST_FRAGMENTS:
-            return None
-        found.append((at + 8, header[1]))
-        at += 8 + header[1]
-    return found if at == size else None  # some writers leave the last delimiter out
-
-
-def _item(read: Read, at: int, size: int) -> tuple[tuple[int, int], int] | None:
-    raw = read(8, at)
-    if len(raw) < 8:
-        return None
-    group, element, length = _ITEM.unpack(raw)
-    return None if at + 8 + length > size else ((group, element), length)
+        return pack([tuple(found.pieces)]) if found.pieces else None
+    return _grouped(found.pieces, [found.first + 8 + offset for offset in found.table], frames)
 
 
 def _grouped(fragments: list[Piece], starts: list[int], frames: int) -> bytes | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
+from isocenter.index import non_patient
 from isocenter.index.records import Deletion, Edit
 from isocenter.index.tables import edit, instance, instance_version, series, study
 from isocenter.store.api import Record
@@ -115,6 +116,8 @@ def _kept(store_key: str, at: int) -> Select[int]:
 
 def _deletable(what: Deletion) -> ColumnElement[bool]:
     """Something that a deletion names and that was received until then is there, in force or as a version."""
+    if not what.study_uid:
+        return non_patient.deletable(what)
     named = [study.c.study_uid == what.study_uid]
     if what.series_uid:
         named.append(series.c.series_uid == what.series_uid)
@@ -122,6 +125,8 @@ def _deletable(what: Deletion) -> ColumnElement[bool]:
         named.append(instance.c.sop_uid == what.sop_uid)
     if what.sop_uids:
         named.append(instance.c.sop_uid.in_(what.sop_uids))
+    if what.rejected:
+        named.append(instance.c.rejected == what.rejected)
     if what.received_until:
         version = exists().where(
             instance_version.c.instance == instance.c.id, instance_version.c.received_at <= what.received_until

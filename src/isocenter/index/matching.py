@@ -27,6 +27,10 @@ from isocenter.index.matching_values import FOLDED, Sensitivity
 __all__ = ["FOLDED", "Access", "Frame", "Level", "Model", "Path", "Plan", "Query", "Recheck", "Sensitivity", "plan"]
 
 
+_BOUNDS: frozenset[Path] = frozenset({(0x0020000D,), (0x0020000E,)})
+"""Study and Series Instance UID: whoever names one asks for a part of a study."""
+
+
 class Model(Enum):
     """The information model of a query (PS3.4 C.6)."""
 
@@ -124,7 +128,7 @@ class Plan:
             .select_from(shape.frame.joined(shape.tables))
             .where(*shape.frame.seen(), shape.dialect.among(shape.frame.id, ids))
         )
-        return found.order_by(shape.frame.id) if self.query.ordered else found
+        return found.order_by(*self._order()) if self.query.ordered else found
 
     def count(self, cap: int) -> Select[Any]:
         """How many match, counting no further than `cap`."""
@@ -137,7 +141,18 @@ class Plan:
             .select_from(shape.frame.joined(tables | conditions.tables))
             .where(*shape.standing, *conditions.found)
         )
-        return found.order_by(shape.frame.id) if self.query.ordered else found
+        return found.order_by(*self._order()) if self.query.ordered else found
+
+    def _order(self) -> tuple[Any, ...]:
+        """By arrival. Primary keys tell it as the index met the objects, which another index may have done otherwise;
+        below a study, where there is little to sort, it is what the objects themselves say."""
+        base = self._shape.frame.base
+        told = {path for path, value in self.query.keys if value and not set("*?") & set(value)}
+        if self.query.level is Level.SERIES and told & _BOUNDS:
+            return base.c.received_at, base.c.series_uid, base.c.id
+        if self.query.level is Level.IMAGE and told & _BOUNDS:
+            return base.c.received_at, base.c.sop_uid, base.c.id
+        return (base.c.id,)
 
 
 def plan(query: Query, dialect: str) -> Plan:

@@ -82,10 +82,15 @@ def catch_up(
         with database.reading() as connection:
             return journal.is_undone(connection, record)
 
+    def refused(record: Record) -> None:
+        # it was in doubt, and now it is told: or every start would try it again
+        store.append_journal(journal.refusal_record(journal.edit_of(record), time.time_ns() // 1000))
+
     records = _late(store, database, _records(store, database))
     with closing(LocalWriter(database)) as writer:
         adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
-        _replay(store, adoption, filter(store.exists, unknown(database, store.names())), records, needed=needed)
+        keys = filter(store.exists, unknown(database, store.names()))
+        _replay(store, adoption, keys, records, needed=needed, refused=refused)
         _note_exceptions(store, database, adoption)
     return adoption.report
 
@@ -104,7 +109,7 @@ def unknown(database: Database, keys: Iterable[str]) -> Iterator[str]:
 def _unknown(database: Database, page: list[str]) -> list[str]:
     known: set[str] = set()
     with database.reading() as connection:
-        for table in (tables.instance, tables.instance_version, tables.removal):
+        for table in (tables.instance, tables.instance_version, tables.non_patient_instance, tables.removal):
             query = select(table.c.store_key).where(table.c.store_key.in_(page))
             known.update(connection.execute(query).scalars())
     return [key for key in page if key not in known]
@@ -145,21 +150,23 @@ def _replay(
     records: deque[Record],
     *,
     needed: _Needed = lambda _record: True,
+    refused: Callable[[Record], None] = lambda _record: None,
     progress: Progress = lambda _done, _all: None,
 ) -> None:
-    """File the objects `keys` and apply the `needed` of the journal's `records`, all in the order of their time."""
+    """File the objects `keys` and apply the `needed` of the journal's `records`, all in the order of their time.
+    `refused` is told of edits that the index would not have."""
     order = sorted(_received(store, keys))
-    for done, (received_at, key) in enumerate(order):
+    for done, (received_at, _, key) in enumerate(order):
         while records and journal.time_of(records[0]) < received_at:
-            _apply(adoption, records.popleft(), needed)
+            _apply(adoption, records.popleft(), needed, refused)
         adoption.adopt(key)
         progress(done + 1, len(order))
     for record in records:
-        _apply(adoption, record, needed)
+        _apply(adoption, record, needed, refused)
     adoption.finish()
 
 
-def _apply(adoption: Adoption, record: Record, needed: _Needed) -> None:
+def _apply(adoption: Adoption, record: Record, needed: _Needed, refused: Callable[[Record], None]) -> None:
     adoption.finish()
     if not needed(record):
         return
@@ -169,22 +176,25 @@ def _apply(adoption: Adoption, record: Record, needed: _Needed) -> None:
         case journal.VERSION_CHOICE:
             adoption.choose(journal.chosen_key(record), journal.time_of(record))
         case journal.EDIT:
-            adoption.edit(journal.edit_of(record))
+            if not adoption.edit(journal.edit_of(record)):
+                refused(record)
+                return
         case kind:
             log.warning("journal.unknown", kind=str(kind))
             return
     adoption.report.journal += 1
 
 
-def _received(store: Store, keys: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """When each object came, by its own header; 0 where it doesn't tell."""
+def _received(store: Store, keys: Iterable[str]) -> Iterator[tuple[int, int, str]]:
+    """When each object came, by its own header; 0 where it doesn't tell. One that was compressed since comes after what
+    it was made of, if that is still there."""
     for key in keys:
         try:
             with store.open(key) as stored:
                 receipt = part10.read_receipt(part10.read_header(stored.pread(_HEADER, 0)))
         except IsocenterError:
             receipt = None
-        yield receipt.received_at if receipt else 0, key
+        yield (receipt.received_at, len(receipt.compressed), key) if receipt else (0, 0, key)
 
 
 def _note_exceptions(store: Store, database: Database, adoption: Adoption) -> None:
@@ -220,7 +230,8 @@ _TOLD = ("comment", "sop_class", "sop_uid", "syntax", "calling", "called", "addr
 _DERIVED = (
     *(tables.attribute, tables.instance_version, tables.instance, tables.series, tables.study_accession, tables.study),
     *(tables.patient_id, tables.patient, tables.conflict, tables.exception, tables.removal),
-    *(tables.edit, tables.redirect, tables.rejection),
+    *(tables.edit, tables.redirect, tables.rejection, tables.non_patient_instance),
+    *(tables.compression, tables.compression_left),
 )
 """What the store and its journal can give back, children first."""
 

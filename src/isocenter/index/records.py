@@ -6,6 +6,8 @@ Plain tuples, since they cross a process border once an object.
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from isocenter.dicom.part10 import Compressed
+
 
 class Verdict(StrEnum):
     """What the index made of an arrival (docs/design.md section 4, duplicates)."""
@@ -27,6 +29,8 @@ class Verdict(StrEnum):
     submit again. `conflicts` holds the number of the note's title."""
     REJECTED = "rejected"
     """Not kept (policy `reject`): answer 0111. The received copy is marked for removal."""
+    COMPRESSED = "compressed"
+    """In the place of what it was before (`Arrival.compressed`)."""
     DELETED = "deleted"
     """Of a `Deletion`: done; the objects will be removed from the store."""
     EDITED = "edited"
@@ -93,6 +97,8 @@ class Arrival(NamedTuple):
     """What becomes of an object that was rejected before: `hide` or `refuse`; '' asks (Verdict.RESENT)."""
     received: bool = False
     """Rules changed the object as it came in, so that its digest doesn't tell whether it came before."""
+    compressed: tuple[Compressed, ...] = ()
+    """What it was before it was compressed in the store: it takes the place of the last of these."""
 
 
 class Deletion(NamedTuple):
@@ -111,6 +117,8 @@ class Deletion(NamedTuple):
     """When the store's copies may go."""
     sop_uids: tuple[str, ...] = ()
     """Several instances of the series, in the place of `sop_uid`."""
+    rejected: int = 0
+    """Only what a note of this title (`declarations.rejections`) hides at that moment; 0: whatever is there."""
 
 
 class Choice(NamedTuple):

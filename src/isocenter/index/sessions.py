@@ -33,7 +33,7 @@ _IDLE_PAGES = 1
 _INTEGERS = frozenset(
     {"patient", "study", "series", "instance", "owner", "item", "series_number_value", "instance_number_value", "rows"}
     | {"columns", "bits_allocated", "frames", "size", "offset", "received_at", "changed_at", "opened_at", "at"}
-    | {"not_before", "instances", "bytes", "edited_at", "title", "seen", "revoked"}
+    | {"not_before", "instances", "bytes", "edited_at", "title", "seen", "revoked", "original_size"}
 )
 _BYTES = frozenset({"frame_table"})
 

@@ -25,6 +25,8 @@ from isocenter.database.tables import identity as _id
 from isocenter.database.tables import parent as _parent
 from isocenter.database.tables import text as _text
 from isocenter.index.commitment_tables import commitment, commitment_instance
+from isocenter.index.compression_tables import compression, compression_left
+from isocenter.index.non_patient_tables import non_patient_instance
 from isocenter.registry.tables import ae, peer, registry
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "change",
     "commitment",
     "commitment_instance",
+    "compression",
+    "compression_left",
     "conflict",
     "consumer",
     "edit",
@@ -43,6 +47,7 @@ __all__ = [
     "instance_version",
     "job",
     "metadata",
+    "non_patient_instance",
     "patient",
     "patient_id",
     "peer",
@@ -288,8 +293,8 @@ removal = Table(
     metadata,
     _id(),
     _text("store_key"),
-    _text("reason"),  # equal-duplicate, rejected-duplicate, deleted
-    _text("kept_key"),  # of an equal-duplicate: the object that makes it redundant
+    _text("reason"),  # equal-duplicate, rejected-duplicate, deleted, compressed
+    _text("kept_key"),  # of equal-duplicate and compressed: the object that makes it redundant
     Column("not_before", BigInteger, nullable=False),
     Column("removed_at", BigInteger),
     Index("ix_removal_due", "removed_at", "not_before"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from isocenter.dicom.part10 import Compressed
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.index.records import Arrival, Choice, Deletion, Edit, ExceptionNote, Outcome, Record
 
@@ -50,7 +51,8 @@ def _record(kind: type[Record], fields: list[Any]) -> Record:
     if kind is Choice:
         return Choice(_arrival(fields[0]), fields[1])
     if kind is Deletion:
-        return Deletion._make([*fields[:-1], tuple(fields[-1])])
+        found = Deletion._make(fields)
+        return found._replace(sop_uids=tuple(found.sop_uids))
     return _arrival(fields) if kind is Arrival else kind._make(fields)
 
 
@@ -62,6 +64,7 @@ def _arrival(fields: list[Any]) -> Arrival:
         accessions=tuple([(pair[0], pair[1]) for pair in found.accessions]),
         patient_ids=tuple([(pair[0], pair[1]) for pair in found.patient_ids]),
         rejected=tuple([(each[0], each[1], each[2]) for each in found.rejected]),
+        compressed=tuple([Compressed._make(each) for each in found.compressed]),
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, exists, select, update
 from isocenter import telemetry
 from isocenter.database import Database
 from isocenter.errors import IsocenterError
-from isocenter.index.tables import instance, instance_version, removal
+from isocenter.index.tables import instance, instance_version, non_patient_instance, removal
 from isocenter.jobs.runner import Again, Handler, Running
 from isocenter.store.api import Store
 from isocenter.store.verify import examine
@@ -75,12 +75,13 @@ def carry_out(database: Database, store: Store, at: int) -> int:
 
 def _served(connection: Connection, key: str) -> bool:
     """Whether an object in force or a version of one has this key."""
-    queries = (exists().where(table.c.store_key == key) for table in (instance, instance_version))
+    holding = (instance, instance_version, non_patient_instance)
+    queries = (exists().where(table.c.store_key == key) for table in holding)
     return any(connection.execute(select(query)).scalar() for query in queries)
 
 
 def _superfluous(connection: Connection, store: Store, one: _Due) -> bool:
-    if one.reason != "equal-duplicate":
+    if one.reason not in ("equal-duplicate", "compressed"):
         return True
     if one.kept_key == one.store_key or not one.kept_key:
         return False

@@ -5,12 +5,13 @@ import hashlib
 import hmac
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Final, TypeAlias
 
 from isocenter.config.coercion import Action
 from isocenter.dicom.dataset import Element
+from isocenter.dicom.uids import is_regular
 from isocenter.rules import paths
 from isocenter.rules.paths import Path, Step
 from isocenter.rules.patterns import replacer
@@ -41,7 +42,8 @@ _BIGGEST_TABLE: Final = 16 << 20
 _GROUP: Final = re.compile(r"[0-9A-Fa-f]{4}")
 _LONGEST_HASH: Final = 64
 _SOP_CLASS: Final = 0x00080016
-_IDENTITY: Final = frozenset([_SOP_CLASS, 0x00080018, 0x0020000D, 0x0020000E])
+IDENTITY: Final = frozenset([_SOP_CLASS, 0x00080018, 0x0020000D, 0x0020000E])
+"""SOP Class, SOP Instance, Study and Series Instance UID."""
 _HIDING: Final = frozenset({"delete", "hash"})
 
 
@@ -76,7 +78,7 @@ def compiled(action: Action, folder: FilePath) -> tuple[Act, frozenset[int]]:
 
 def _check_identity(path: Path, kind: str) -> None:
     """Without its UIDs an object can't be kept or sent, and of another class it is another object."""
-    if len(path.steps) == 1 and (path.top == _SOP_CLASS or (kind == "delete" and path.top in _IDENTITY)):
+    if len(path.steps) == 1 and (path.top == _SOP_CLASS or (kind == "delete" and path.top in IDENTITY)):
         raise ValueError("what identifies the object can't be changed so")
 
 
@@ -101,7 +103,7 @@ def _made(kind: str, action: Action, path: Path, folder: FilePath) -> tuple[Act,
     if kind == "replace":
         return _each_text(path, replacer(action.pattern or "", action.by or "")), ()
     if kind == "map":
-        return _each_text(path, _lookup(action, folder)), ()
+        return _each_text(path, _lookup(action, folder, path)), ()
     return _hash(path, action.key.encode("utf-8")), ()
 
 
@@ -115,7 +117,17 @@ def _writable_vr(path: Path, given: str) -> str:
 def _set(path: Path, vr: str, value: str) -> Act:
     values = tuple(value.split("\\")) if vr not in ("LT", "ST", "UT", "UR") else (value,)
     element_of(vr, values, b"ISO_IR 192")  # what can't be a value is told now
+    if vr == "UI":
+        _check_uids(path, values)
     return lambda view: view.write(path, vr, values)
+
+
+def _check_uids(path: Path, values: Iterable[str]) -> None:
+    """Raises ValueError where one can't be a UID of this attribute (PS3.5 9.1); what identifies an object has one."""
+    needed = len(path.steps) == 1 and path.top in IDENTITY
+    for value in values:
+        if not is_regular(value) and (needed or value):
+            raise ValueError(f"{value!r} is no UID")
 
 
 def _copy(path: Path, source: Path, vr: str) -> Act:
@@ -148,11 +160,13 @@ def _each_text(path: Path, changed: Callable[[str], str]) -> Act:
     return lambda view: view.put(path, change)
 
 
-def _lookup(action: Action, folder: FilePath) -> Callable[[str], str]:
+def _lookup(action: Action, folder: FilePath, target: Path) -> Callable[[str], str]:
     if (action.table is None) == (action.file is None):
         raise ValueError("either a table or a file is needed")
     table = dict(action.table) if action.table is not None else _read_table(folder / (action.file or ""))
     otherwise = action.otherwise
+    if target.vr == "UI":
+        _check_uids(target, [*table.values(), *([] if otherwise is None else [otherwise])])
     return lambda value: table.get(value, value if otherwise is None else otherwise)
 
 

@@ -6,11 +6,13 @@ from typing import Final, NamedTuple, TypeAlias
 
 from isocenter import telemetry
 from isocenter.dicom.overlay import Changes
+from isocenter.dicom.uids import is_regular
 from isocenter.errors import IsocenterError, Reason, Refused
 from isocenter.rules import paths
-from isocenter.rules.actions import Act
+from isocenter.rules.actions import IDENTITY, Act
 from isocenter.rules.conditions import Holds
 from isocenter.rules.originals import ORIGINAL_ATTRIBUTES, Modifier, record
+from isocenter.rules.values import texts_of
 from isocenter.rules.view import View
 
 log = telemetry.logger("rules")
@@ -98,7 +100,7 @@ class Coercion:
     def apply(self, view: View, sop_class: str, at: int, invalid: tuple[int, ...] = ()) -> Outcome:
         """What becomes of an object of this class, at this time (microseconds since 1970, UTC); `invalid` elements go.
 
-        Raises Refused where a hook fails, or an action can't be done.
+        Raises Refused where a hook fails, an action can't be done, or what identifies the object is no UID any more.
         """
         by = Modifier(self.system, self.source, at)
         for tag in invalid:
@@ -113,6 +115,7 @@ class Coercion:
         changed = view.overlay()
         if not changed:
             return NOTHING
+        _check_identity(view, changed)
         if any(rule.hides for rule in self.rules if rule.name in names):
             kept.clear()
         _record(view, kept, invalid, by, changed)
@@ -160,6 +163,18 @@ class Coercion:
         if rule.keep:
             kept.setdefault(rule.reason, set()).update(touched)
         return self.tell if rule.tell is None else rule.tell
+
+
+def _check_identity(view: View, changed: Changes) -> None:
+    """A pattern or a copy may have made something else of a UID. One that was none before is the sender's affair."""
+    for tag in IDENTITY & changed.keys():
+        element, before = changed[tag], view.original(tag)
+        made = texts_of(element, b"") if element is not None else ()
+        if len(made) == 1 and is_regular(made[0]):
+            continue
+        if before is None or all(map(is_regular, texts_of(before, b""))):
+            log.error("rule.no-uid", tag=f"{tag:08X}")
+            raise Refused(Reason.UNABLE_TO_PROCESS, "a rule of this archive made an invalid UID")
 
 
 def _record(view: View, kept: dict[str, set[int]], invalid: tuple[int, ...], by: Modifier, changed: Changes) -> None:

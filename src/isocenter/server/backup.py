@@ -28,7 +28,7 @@ from isocenter import __version__, database, telemetry
 from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError, Reason, Refused
-from isocenter.index.tables import instance, instance_version
+from isocenter.index.tables import instance, instance_version, non_patient_instance
 from isocenter.server import startup, tokens
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
@@ -144,7 +144,7 @@ def _checked(settings: Settings, progress: Progress) -> Restored:
 
 def missing_objects(index: Database, store: Store) -> Iterator[str]:
     """Store keys that the index names and the store does not have."""
-    for table in (instance, instance_version):
+    for table in (instance, instance_version, non_patient_instance):
         after = 0
         while True:
             query = select(table.c.id, table.c.store_key).where(table.c.id > after).order_by(table.c.id).limit(_PAGE)

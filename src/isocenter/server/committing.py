@@ -12,6 +12,8 @@ from isocenter.archive.commitment.accepted import Accepted, Way
 from isocenter.archive.commitment.asked import KIND as REQUEST
 from isocenter.archive.commitment.asked import Asked
 from isocenter.archive.commitment.holding import Checker
+from isocenter.archive.commitment.polled import KIND as LOOK
+from isocenter.archive.commitment.polled import Polled
 from isocenter.config import Settings
 from isocenter.dimse import Association
 from isocenter.exchange import commitment_upkeep
@@ -33,6 +35,11 @@ def reports(archive: Archive, settings: Settings, directory: Directory) -> Repor
     return Reports(Accepted(archive.database), checker, directory)
 
 
+def polled(archive: Archive, settings: Settings) -> Polled:
+    """What answers those who ask over HTTP."""
+    return Polled(archive.database, Checker.of(archive.database, archive.store, settings.durability))
+
+
 def way(peers: Peers, association: Association) -> Way:
     """Which association the report goes over: as the peer is set, or the AE; over the request's own where no other can
     be made."""
@@ -46,8 +53,9 @@ def way(peers: Peers, association: Association) -> Way:
 
 def handlers(archive: Archive, settings: Settings, directory: Directory, peers: Peers) -> Mapping[str, Handler]:
     """The handlers of the jobs that talk to peers."""
-    asked = Asked(archive.database)
+    asked, over_http = Asked(archive.database), polled(archive, settings)
     return {
+        LOOK: lambda running: over_http.handle(running, directory.now().settings.ae),
         REPORT: Reporter(reports(archive, settings, directory), peers, directory).handle,
         REQUEST: Asker(asked, peers, directory).handle,
     }

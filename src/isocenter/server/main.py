@@ -9,6 +9,7 @@ from typing import Any
 from isocenter import telemetry
 from isocenter.config import Settings
 from isocenter.errors import ConfigurationError, IsocenterError, Refused
+from isocenter.lifecycle import choosing
 from isocenter.rules import compiled
 from isocenter.security.checks import check_security
 from isocenter.server import startup
@@ -119,6 +120,7 @@ def _note_stop(settings: Settings, store: FilesystemStore) -> None:
 
 def _check_rules(settings: Settings) -> None:
     """Raises ConfigurationError. In a child, since a hook's module may do whatever it likes."""
+    choosing.compiled(settings)
     if settings.rules or settings.hooks.receive or settings.hooks.send:
         try:
             call(lambda: compiled(settings) and None)

@@ -145,7 +145,7 @@ class ArchivePolicy:
         self, roster: Roster, request: AssociateRequest, address: str, port: int, session: Session | None
     ) -> Admission | AssociateReject:
         settings = roster.settings
-        ae = self._called(settings, request.called, port)
+        ae = _called(settings, self._ports, request.called, port)
         refusal = negotiation.check_titles(request, None if ae else frozenset(), None)
         if refusal is not None or ae is None:
             return refusal or negotiation.CALLED_TITLE_NOT_RECOGNIZED
@@ -177,12 +177,13 @@ class ArchivePolicy:
             return negotiation.NO_REASON
         return Admission(answer, own, Door(ae, peer), who.user)
 
-    def _called(self, settings: Settings, title: str, port: int) -> HostedAE | None:
-        """The AE of this title that answers at `port`, else one there that answers whatever is called."""
-        ae = settings.ae(title)
-        if ae is not None and self._ports.answers(title, port):
-            return ae
-        return next((ae for ae in settings.aes if ae.any_title and self._ports.answers(ae.title, port)), None)
+
+def _called(settings: Settings, ports: OwnPorts, title: str, port: int) -> HostedAE | None:
+    """The AE of this title that answers at `port`, else one there that answers whatever is called."""
+    ae = settings.ae(title)
+    if ae is not None and ports.answers(title, port):
+        return ae
+    return next((ae for ae in settings.aes if ae.any_title and ports.answers(ae.title, port)), None)
 
 
 def _unsafe(ae: HostedAE, peer: Peer | None, session: Session | None) -> AssociateReject | None:
@@ -268,15 +269,22 @@ def _number(title: str) -> int:
 class Places:
     """The associations of one worker, counted against the limits of all workers together (`dimse.Counter`)."""
 
-    def __init__(self, settings: Settings, board: Board, slot: int, directory: Directory | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        board: Board,
+        slot: int,
+        directory: Directory | None = None,
+        ports: OwnPorts = NO_OWN_PORTS,
+    ) -> None:
         self._limits = settings.limits
-        self._directory = directory or Fixed(settings)
+        self._directory, self._ports = directory or Fixed(settings), ports
         self._board, self._tally = board, board.tally(slot)
 
-    def enter(self, called: str, calling: str, address: str) -> int | None:
+    def enter(self, called: str, calling: str, address: str, port: int = 0) -> int | None:
         """Count one in, look whether that was one too many, and count it out again if so (I-ASSOC-32)."""
         settings = self._directory.now().settings
-        ae = settings.ae(called) or next((ae for ae in settings.aes if ae.any_title), None)
+        ae = _called(settings, self._ports, called, port)
         own, number = ae or _NOTHING_OF_ITS_OWN, _number(ae.title if ae else called)
         address = plain(address)
         place = self._tally.enter(number, address)

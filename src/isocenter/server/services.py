@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from isocenter.archive.commitment.asked import Asked
 from isocenter.archive.ingest import Origin
 from isocenter.config import HostedAE, Settings
-from isocenter.declarations import sop_classes
+from isocenter.declarations import non_patient, sop_classes
 from isocenter.declarations.indexed_attributes import configured_keys
 from isocenter.dicom import uids
 from isocenter.dimse import Association, Command, Context, Service, ServiceMap, Sink, commands
@@ -26,6 +26,7 @@ from isocenter.services.find import MODELS as FIND_MODELS
 from isocenter.services.find import FindService
 from isocenter.services.get import GetService
 from isocenter.services.move import MoveService
+from isocenter.services.non_patient import NonPatientFindService
 from isocenter.services.retrieving import GET_MODELS, MOVE_MODELS
 from isocenter.services.store import StoreService
 from isocenter.services.verification import VerificationService
@@ -72,6 +73,8 @@ def service_map(archive: Archive, policy: ArchivePolicy, settings: Settings) -> 
     getting = ByDoor(lambda ae: GetService(archive.database, archive.store, ae, more=more, departures=departures))
     by_class: dict[tuple[int, str], Service] = {(commands.C_ECHO_RQ, uids.VERIFICATION): echo}
     by_class |= {(commands.C_FIND_RQ, uid): finding for uid in FIND_MODELS}
+    apart = ByDoor(lambda ae: NonPatientFindService(archive.database, ae))
+    by_class |= {(commands.C_FIND_RQ, uid): apart for uid in non_patient.FIND_MODELS}
     by_class |= {(commands.C_MOVE_RQ, uid): moving for uid in MOVE_MODELS.keys() | composite.MOVE_CLASSES}
     by_class |= {(commands.C_GET_RQ, uid): getting for uid in GET_MODELS.keys() | composite.GET_CLASSES}
     # classes of an AE's own, or of none: the services tell which (`HostedAE.query_classes`)

@@ -13,8 +13,10 @@ from starlette.routing import Route
 from isocenter import telemetry
 from isocenter.archive.deletion import Deletions
 from isocenter.archive.packs.series import Packs
+from isocenter.archive.rendering import limits_of
 from isocenter.config import HostedAE, Settings
 from isocenter.declarations.indexed_attributes import configured_keys
+from isocenter.imaging.engine import engine_of
 from isocenter.registry.roster import Directory
 from isocenter.registry.watching import Watch
 from isocenter.rules import compiled
@@ -23,12 +25,14 @@ from isocenter.server.archive import Archive, open_archive
 from isocenter.server.assumed import assumed_by
 from isocenter.server.auth import App, Receive, Scope, Send, TokenAuth
 from isocenter.server.board import counts
+from isocenter.server.committing import polled
+from isocenter.server.deidentifying import profile
 from isocenter.server.start_page import start_page, style
 from isocenter.server.supervisor import Worker
 from isocenter.server.tokens import Gate
 from isocenter.web.context import WebContext, WebSettings
 from isocenter.web.cors import CrossOrigin
-from isocenter.web.dicomweb.service import create_app
+from isocenter.web.doors import create_app, serves
 from isocenter.web.lanes import Lanes
 
 if TYPE_CHECKING:
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
 
 log = telemetry.logger("server.web")
 
-_DICOMWEB = ("/dicom-web", "/dicomweb")
 _KEEP_ALIVE = 75
 
 
@@ -65,13 +68,14 @@ def run(worker: Worker) -> None:
     _Server(config, worker).run(sockets=[worker.listeners.http])
     context.lanes.close()
     context.packs.close()
+    context.selector.close()
     archive.close()
 
 
 def _pool_size(settings: Settings) -> int:
     """A connection for each search, and for each object that comes or goes at once."""
     lanes = settings.http.lanes
-    return lanes.query + max(lanes.ingest, lanes.retrieve)
+    return lanes.query + max(lanes.ingest, lanes.retrieve) + lanes.render
 
 
 class _Server(uvicorn.Server):
@@ -101,14 +105,18 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
         allow_reject=http.allow_reject,
         search=http.search,
         max_body=http.max_body,
+        repository=http.repository,
         limit=http.limit,
         folder=str(settings.data),
         floor=settings.free_space_floor,
+        lossy=settings.imaging.lossy_on_request,
+        uri_implicit=http.uri_implicit,
+        burned_in=settings.deidentification.burned_in,
         standard=settings.standard,
     )
     packs = Packs(archive.database, archive.store, character_set=assumed_by(directory))
     deletions = Deletions(archive.database, archive.store, archive.writer)
-    lanes = Lanes(http.lanes.query, http.lanes.ingest, http.lanes.retrieve, http.lanes.waiting)
+    lanes = Lanes(http.lanes.query, http.lanes.ingest, http.lanes.retrieve, http.lanes.waiting, http.lanes.render)
     more = configured_keys(settings.index.attributes)
     return WebContext(
         archive.database,
@@ -122,13 +130,18 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
         more,
         rules=compiled(settings),
         statement=lambda: _statement(directory.now().settings),
+        engine=engine_of(settings.imaging),
+        limits=limits_of(settings.imaging),
+        polled=polled(archive, settings),
+        deidentification=lambda: profile(settings),
     )
 
 
 def _statement(settings: Settings) -> "Statement":
     from isocenter.conformance.building import statement  # seldom asked for
+    from isocenter.web.dicomweb.service import described
 
-    return statement(settings, date=f"{datetime.now(UTC):%Y-%m-%d}")
+    return statement(settings, date=f"{datetime.now(UTC):%Y-%m-%d}", web=described())
 
 
 def application(worker: Worker, archive: Archive, context: WebContext, directory: Directory) -> App:
@@ -150,15 +163,15 @@ def application(worker: Worker, archive: Archive, context: WebContext, directory
 
 
 class _Door:
-    """DICOMweb straight to its application, the rest to the pages. The edge of a page's request: what fails there is
-    logged without its text."""
+    """The services straight to their application, the rest to the pages. The edge of a page's request: what fails there
+    is logged without its text."""
 
     def __init__(self, dicomweb: App, pages: App) -> None:
         self._dicomweb, self._pages = dicomweb, pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""
-        if scope["type"] == "http" and scope["path"].startswith(_DICOMWEB):
+        if scope["type"] == "http" and serves(scope["path"]):
             await self._dicomweb(scope, receive, send)
             return
         try:

@@ -12,7 +12,7 @@ from isocenter.exchange.turns import Turns
 from isocenter.jobs import Queue, Runner, indexing, removal
 from isocenter.registry.watching import Watch
 from isocenter.security import tls
-from isocenter.server import committing, metrics, packing, pushing
+from isocenter.server import committing, compressing, metrics, packing, pushing
 from isocenter.server.archive import open_archive
 from isocenter.server.board import Kind, State
 from isocenter.server.policy import ArchivePolicy, Places, network_settings
@@ -43,7 +43,7 @@ def dicom(worker: Worker) -> None:
         policy,
         service_map(archive, policy, settings),
         network_settings(settings),
-        counter=Places(settings, worker.board, worker.slot, policy.directory),
+        counter=Places(settings, worker.board, worker.slot, policy.directory, worker.listeners.own_ports),
         sharing=Shares(worker.board, worker.slot, lambda: archive.owns_index),
         ssl_context=tls.server_context(settings.tls) if secure else None,
     )
@@ -97,21 +97,24 @@ def jobs(worker: Worker) -> None:
     deletions = Deletions(archive.database, archive.store, archive.writer)
     handlers[rejecting.KIND] = rejecting.handler(archive.database, deletions, worker.settings.rejection)
     handlers[commitment_upkeep.KIND] = committing.upkeep(archive)
+    handlers |= compressing.following(archive, worker.settings, queue)
     runner = Runner(queue, handlers, threads=2)
     # what waits for peers has threads of its own, so that a slow one holds up nothing but what is meant for it
     directory = Watch(worker.settings, archive.database)
     peers = Peers(worker.settings, directory, Turns(worker.settings.run_folder))
     calls = Runner(queue, committing.handlers(archive, worker.settings, directory, peers), threads=_CALLS)
     sendings = Runner(queue, pushing.handlers(archive, worker.settings, directory, peers), threads=_SENDINGS)
+    at_once = worker.settings.compression.studies
+    compression = Runner(queue, compressing.handlers(archive, worker.settings), threads=at_once)
     if worker.settings.sqlite:
         committing.release_dead(queue)
     for kind in handlers:
         queue.enqueue(kind, unique_key=kind)
-    for each in (runner, calls, sendings):
+    for each in (runner, calls, sendings, compression):
         each.start()
     worker.ready()
     end.wait()
-    for each in (runner, calls, sendings):
+    for each in (runner, calls, sendings, compression):
         each.stop(worker.settings.processes.drain)
     packer.close()
     archive.close()

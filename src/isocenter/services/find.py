@@ -74,7 +74,13 @@ def limits_of(ae: HostedAE) -> dict[Level, int]:
     return dict(zip(Level, (limits.patient, limits.study, limits.series, limits.image), strict=True))
 
 
-def _as_spoken(identifier: DataSet, peer: Peer | None) -> DataSet:
+def peer_of(association: "Association") -> Peer | None:
+    """The known peer that asks."""
+    peer: Peer | None = getattr(association.basis, "peer", None)
+    return peer
+
+
+def as_spoken(identifier: DataSet, peer: Peer | None) -> DataSet:
     """The identifier with the character set that its sender is configured to write in (I-CHAR-04, I-CHAR-09)."""
     if peer is None or not peer.character_set:
         return identifier
@@ -83,7 +89,7 @@ def _as_spoken(identifier: DataSet, peer: Peer | None) -> DataSet:
     return {**identifier, SPECIFIC_CHARACTER_SET: text("CS", peer.character_set)}
 
 
-def _answered_in(peer: Peer | None) -> CharacterSet | None:
+def answered_in(peer: Peer | None) -> CharacterSet | None:
     """What answers to a peer are in, where that is configured (I-CHAR-07)."""
     return character_set(peer.character_set_sent) if peer is not None and peer.character_set_sent else None
 
@@ -117,8 +123,8 @@ class FindService(BufferedService):
         """Send the matches; returns the final status."""
         if data is None:
             raise Refused(Reason.CANNOT_UNDERSTAND, "no identifier")
-        peer: Peer | None = getattr(association.basis, "peer", None)
-        identifier = _as_spoken(decode(data, context.transfer_syntax), peer)
+        peer = peer_of(association)
+        identifier = as_spoken(decode(data, context.transfer_syntax), peer)
         model = MODELS.get(self._ae.works_like(context.abstract))
         if model is None:
             raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, "no query model of this SOP class")
@@ -132,7 +138,7 @@ class FindService(BufferedService):
             result.layout,
             context.transfer_syntax,
             retrieve_aet=self._ae.title,
-            declared=_answered_in(peer) or charset_of(identifier, self._ae.character_set),
+            declared=answered_in(peer) or charset_of(identifier, self._ae.character_set),
             asked=identifier,
             name=canonical if self._ae.person_names == "canonical" else None,
         )
@@ -140,7 +146,7 @@ class FindService(BufferedService):
         pending = statuses.pending_status(statuses.Service.FIND, self._preset, unsupported=unsupported)
         response = {**commands.response(command, pending), commands.DATA_SET_TYPE: commands.DATA_FOLLOWS}
         message, sent, started = commands.number(command, commands.MESSAGE_ID), 0, time.monotonic()
-        for batch in _batches(result.pages):
+        for batch in batches(result.pages):
             if association.cancelled(message):
                 log.info("find.cancelled", calling=association.calling, level=query.level, matches=sent)
                 return statuses.CANCELLED
@@ -152,7 +158,7 @@ class FindService(BufferedService):
         return statuses.SUCCESS
 
 
-def _batches(pages: Iterator[Sequence[Values]]) -> Iterator[Sequence[Values]]:
+def batches(pages: Iterator[Sequence[Values]]) -> Iterator[Sequence[Values]]:
     """The rows of all pages, so many at a time that a peer's wish to cancel is soon seen."""
     for page in _guarded(pages):
         for start in range(0, len(page), BATCH):

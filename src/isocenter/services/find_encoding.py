@@ -76,6 +76,21 @@ def answer_encoder(
     gives the form of person names.
     """
     constants = {QUERY_RETRIEVE_LEVEL: ("CS", str(query.level)), RETRIEVE_AE_TITLE: ("AE", retrieve_aet)}
+    if (availability := layout.field(INSTANCE_AVAILABILITY)) is None or availability.kind is not Kind.TEXT:
+        constants[INSTANCE_AVAILABILITY] = ("CS", "ONLINE")
+    return row_encoder(layout, syntax, constants, declared=declared, asked=asked, name=name)
+
+
+def row_encoder(
+    layout: Layout,
+    syntax: str,
+    constants: dict[int, tuple[str, str]],
+    *,
+    declared: CharacterSet | None = None,
+    asked: DataSet | None = None,
+    name: Callable[[str], str] | None = None,
+) -> Encoder:
+    """The same for rows of any search; `constants` by tag are the VR and value of what every answer holds."""
     codings = [_Coding(syntax, None, name), _Coding(syntax, character_set(UTF_8), name)]
     if declared is not None and declared.terms not in ((UTF_8,), ("ISO_IR 6",)):
         codings.insert(1, _Coding(syntax, declared, name))
@@ -102,14 +117,9 @@ def _emitters(layout: Layout, constants: dict[int, tuple[str, str]], coding: _Co
     """What writes each element, by ascending tag."""
     if coding.terms is not None:
         constants = {**constants, SPECIFIC_CHARACTER_SET: ("CS", _named(coding.terms))}
-    found = {tag: _constant(tag, vr, value, coding) for tag, (vr, value) in constants.items()}
     documents = _Documents()
-    for field in layout.fields:
-        if field.tag not in _OURS:
-            found[field.tag] = _emitter(field, coding, asked, documents)
-    availability = layout.field(INSTANCE_AVAILABILITY)
-    if availability is None or availability.kind is not Kind.TEXT:
-        found[INSTANCE_AVAILABILITY] = _constant(INSTANCE_AVAILABILITY, "CS", "ONLINE", coding)
+    found = {f.tag: _emitter(f, coding, asked, documents) for f in layout.fields if f.tag not in _OURS}
+    found |= {tag: _constant(tag, vr, value, coding) for tag, (vr, value) in constants.items()}
     return [found[tag] for tag in sorted(found)]
 
 

@@ -3,7 +3,7 @@
 from itertools import chain
 
 from isocenter.config.settings import Peer
-from isocenter.declarations import statuses
+from isocenter.declarations import non_patient, statuses
 from isocenter.rules import Ends
 from isocenter.services import composite
 from isocenter.services.retrieving import GET_MODELS, RetrieveService, Run, UnderWay, Way, Work, sendings
@@ -16,6 +16,7 @@ class GetService(RetrieveService):
     service = statuses.Service.GET
     models = GET_MODELS
     direct = composite.GET_CLASSES
+    without_patient = non_patient.GET_MODELS
 
     def way(self, run: Run) -> Way:
         """Back to the requestor."""

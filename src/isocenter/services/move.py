@@ -7,7 +7,7 @@ from itertools import chain
 from isocenter.archive.retrieval.instances import Located
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
-from isocenter.declarations import statuses
+from isocenter.declarations import non_patient, statuses
 from isocenter.declarations.query_keys import Key
 from isocenter.dimse import PeerUnreachable
 from isocenter.errors import IsocenterError, Reason, Refused
@@ -29,6 +29,7 @@ class MoveService(RetrieveService):
     service = statuses.Service.MOVE
     models = MOVE_MODELS
     direct = composite.MOVE_CLASSES
+    without_patient = non_patient.MOVE_MODELS
 
     def __init__(
         self,

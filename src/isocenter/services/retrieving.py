@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from isocenter import telemetry
 from isocenter.archive.leaving import changes_of
+from isocenter.archive.non_patient import locate as non_patient_instances
 from isocenter.archive.query import Model, Query, find
 from isocenter.archive.query_identifier import Terms, from_identifier, has_unsupported
 from isocenter.archive.rejection.rejected import view_of
@@ -21,10 +22,10 @@ from isocenter.archive.retrieval.frame_list import FramesFailure
 from isocenter.archive.retrieval.instances import Located, Selection, kinds, locate
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.database import Database
-from isocenter.declarations import statuses
+from isocenter.declarations import non_patient, statuses
 from isocenter.declarations.query_keys import Key, Level, unique_key
 from isocenter.dicom import uids
-from isocenter.dicom.dataset import DataSet, decode
+from isocenter.dicom.dataset import DataSet, decode, strings_of
 from isocenter.dimse import Association, BufferedService, Context, commands
 from isocenter.dimse.commands import Command
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
@@ -145,6 +146,8 @@ class RetrieveService(BufferedService):
     """The SOP classes whose identifiers go by a query model."""
     direct: frozenset[str]
     """Those whose identifiers name instances alone (`services.composite`)."""
+    without_patient: Mapping[str, non_patient.Model]
+    """Those for instances that belong to no patient."""
 
     def __init__(
         self,
@@ -186,7 +189,7 @@ class RetrieveService(BufferedService):
     def _retrieve(self, run: "Run", data: bytes | None) -> None:
         association, context = run.association, run.context
         sop_class = self._ae.works_like(context.abstract)
-        if sop_class not in self.models and sop_class not in self.direct:
+        if sop_class not in self.models and sop_class not in self.direct and sop_class not in self.without_patient:
             raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, "no retrieval of this SOP class")
         if data is None:
             raise Refused(Reason.CANNOT_UNDERSTAND, "no identifier")
@@ -195,6 +198,8 @@ class RetrieveService(BufferedService):
         with ExitStack() as stack:
             if sop_class in self.models:
                 work = self._by_model(run, identifier, self.models[sop_class])
+            elif sop_class in self.without_patient:
+                work = self._without_patient(identifier, self.without_patient[sop_class])
             else:
                 work = self._by_uids(association, sop_class, identifier, stack)
             run.account = Account(sum(work.kinds.values()))
@@ -228,7 +233,16 @@ class RetrieveService(BufferedService):
             making = composite.extracted(self._database, self._store, opened, found[0], identifier)
             made, opened = stack.enter_context(making)
             found = [made]
-        return Work(dict(Counter((each.sop_class, each.syntax) for each in found)), lambda: iter(found), opened)
+        return _work(found, opened)
+
+    def _without_patient(self, identifier: DataSet, model: non_patient.Model) -> Work:
+        """What SOP Instance UIDs name among instances that belong to no patient (PS3.4 U.4.2, X.4.2, BB.4.2)."""
+        named = tuple(uid for uid in strings_of(identifier, _SOP_INSTANCE) if uid.strip("*"))
+        if not named:
+            raise Refused(Reason.IDENTIFIER_MISMATCH, "SOPInstanceUID must be given")
+        with _index(Reason.CANNOT_COUNT_MATCHES):
+            found = non_patient_instances(self._database, model.classes, named)
+        return _work(found, opener(self._store))
 
     def _end(self, run: "Run") -> None:
         account, status = run.account, self._status(run)
@@ -261,6 +275,10 @@ class RetrieveService(BufferedService):
         with _index(Reason.CANNOT_PERFORM_SUBOPERATIONS):
             for page in locate(self._database, named):
                 yield from page
+
+
+def _work(found: list[Located], opened: Opener) -> Work:
+    return Work(dict(Counter((each.sop_class, each.syntax) for each in found)), lambda: iter(found), opened)
 
 
 def _cause(failure: IsocenterError | None) -> statuses.Cause:

@@ -34,14 +34,25 @@ def whole_or_range(
     closing: Callable[[], object] | None = None,
 ) -> Reply:
     """200 with all of `pieces`, or 206 with the range that is asked for. Raises Problem 416."""
+    return range_of(call, headers, lambda start, stop: _cut(pieces, start, stop), length, closing)
+
+
+def range_of(
+    call: Call,
+    headers: dict[str, str],
+    cut: Callable[[int, int], Iterator[bytes]],
+    length: int,
+    closing: Callable[[], object] | None = None,
+) -> Reply:
+    """The same for what can be read from any place on: `cut(start, stop)` gives those bytes."""
     headers["Accept-Ranges"] = "bytes"
     lane = call.context.lanes.retrieve
     wanted = _range(call, headers.get("ETag", ""), length)
     if wanted is None:
-        return Reply(200, headers, source=Pieces(pieces, length, closing), lane=lane)
+        return Reply(200, headers, source=Pieces(cut(0, length), length, closing), lane=lane)
     start, stop = wanted
     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{length}"
-    return Reply(206, headers, source=Pieces(_cut(pieces, start, stop), stop - start, closing), lane=lane)
+    return Reply(206, headers, source=Pieces(cut(start, stop), stop - start, closing), lane=lane)
 
 
 def _tags(header: str) -> list[str]:

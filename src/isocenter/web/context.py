@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Literal
 from starlette.types import Scope
 
 from isocenter.archive.ingest import Ingest
+from isocenter.archive.rendering import Rendering
 from isocenter.archive.retrieval.instances import Access
 from isocenter.config import HostedAE
 from isocenter.database import Database
 from isocenter.declarations.query_keys import Key
+from isocenter.dicom.deidentify import Profile
+from isocenter.imaging.engine import Bounds, Engine, engine_with
+from isocenter.imaging.rendering.request import Limits
 from isocenter.rules import Ruleset
 from isocenter.store.api import Store
 from isocenter.web.lanes import Lanes
+from isocenter.web.wado_ws.xpaths import Selector
 
 if TYPE_CHECKING:
+    from isocenter.archive.commitment.polled import Polled
     from isocenter.archive.deletion import Deletions
     from isocenter.archive.packs.series import Packs
     from isocenter.conformance.model import Statement
@@ -43,12 +49,20 @@ class WebSettings:
     """Largest request body after inflation of its Content-Encoding."""
     limit: int = 0
     """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
+    repository: str = ""
+    """The repositoryUniqueId that WADO-WS requests must name; '' for any."""
     empty_status: int = 200
     """Of a search without a match: 200 with an empty list (I-QIDO-12), or 204."""
     folder: str = ""
     """Where parts of a request wait until all are there; '' for the system's own."""
     floor: int = 0
     """Bytes that must stay free there."""
+    lossy: bool = False
+    """Objects and frames leave in a transfer syntax that loses where a client names it (`config.imaging`)."""
+    uri_implicit: bool = False
+    """WADO-URI falls back to Implicit VR Little Endian (`config.settings.Http`)."""
+    burned_in: Literal["refuse", "warn"] = "refuse"
+    """What happens to objects that can't be de-identified for sure (`config.deidentification`)."""
     standard: str = ""
     """The folder of the standard's tables (`config.settings.Settings.standard`)."""
 
@@ -75,3 +89,18 @@ class WebContext:
     """Makes the conformance statement of the installation as it is now."""
     access: Callable[[Scope], Access] = everything
     """Which access groups the asker of a request may see."""
+    engine: Engine = field(default_factory=lambda: engine_with(Bounds(), 0))
+    """What decodes and encodes pixels for objects and frames in another form than stored."""
+    limits: Limits = field(default_factory=Limits)
+    """How large pictures may be."""
+    polled: "Polled | None" = None
+    """Commitment to what is stored, for those who ask over HTTP."""
+    selector: Selector = field(default_factory=Selector)
+    """What evaluates XPaths over metadata."""
+    deidentification: Callable[[], Profile] | None = None
+    """How objects are de-identified; it may have to read a file, so that it is asked in a thread."""
+    rendering: Rendering = field(init=False)
+    """What makes pictures."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rendering", Rendering(self.store, self.engine, self.limits))

@@ -10,7 +10,9 @@ from starlette.types import Message, Receive, Scope, Send
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
-_EXPOSED = b"Content-Disposition, Content-Range, ETag, Location, Retry-After, Warning, X-Total-Count"
+_EXPOSED = b"Content-Disposition, Content-Location, Content-Range, ETag, Location, Retry-After, Warning, X-Total-Count"
+_EMBEDDABLE = (b"cross-origin-resource-policy", b"cross-origin")
+"""For pictures and documents in pages that are isolated (COEP), as viewers are that share memory between threads."""
 _LONGEST = b"600"
 """Seconds that a browser may keep the answer to a preflight."""
 
@@ -24,19 +26,20 @@ class CrossOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a preflight, or pass on and add what the browser looks for."""
-        origin = self._allowed(scope)
-        if not origin:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        origin = self._allowed(scope)
         asked = _header(scope, b"access-control-request-method")
-        if scope["method"] == "OPTIONS" and asked:
+        if origin and scope["method"] == "OPTIONS" and asked:
             await send({"type": "http.response.start", "status": 204, "headers": _preflight(scope, origin)})
             await send({"type": "http.response.body", "body": b""})
             return
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                shared = [*_origin(origin), (b"access-control-expose-headers", _EXPOSED)]
+                shared = [*_origin(origin), (b"access-control-expose-headers", _EXPOSED)] if origin else []
+                shared.append(_EMBEDDABLE)
                 message = {**message, "headers": [*message.get("headers", ()), *shared]}
             await send(message)
 
@@ -44,7 +47,7 @@ class CrossOrigin:
 
     def _allowed(self, scope: Scope) -> bytes:
         """What to tell of the origin of a request; b'' for one that may not, or that has none."""
-        origin = _header(scope, b"origin") if scope["type"] == "http" else b""
+        origin = _header(scope, b"origin")
         if not origin:
             return b""
         if origin.decode("latin-1") in self._origins:

@@ -48,15 +48,16 @@ class Lane:
 class Lanes:
     """The classes of work of one web process."""
 
-    def __init__(self, query: int = 4, ingest: int = 8, retrieve: int = 4, waiting: int = 256) -> None:
+    def __init__(self, query: int = 4, ingest: int = 8, retrieve: int = 4, waiting: int = 256, render: int = 4) -> None:
         self.query = Lane("query", query, waiting)
         self.ingest = Lane("ingest", ingest, waiting)
         self.retrieve = Lane("retrieve", retrieve, waiting)
+        self.render = Lane("render", render, waiting)
         self.finishers = ThreadPoolExecutor(ingest, thread_name_prefix="web-finish")
         """Where parts of a STOW request are stored while the next ones arrive. Nothing there waits for a lane."""
 
     def close(self) -> None:
         """Close them all."""
-        for lane in (self.query, self.ingest, self.retrieve):
+        for lane in (self.query, self.ingest, self.retrieve, self.render):
             lane.close()
         self.finishers.shutdown(wait=True)

@@ -4,10 +4,12 @@ A body names what the client can change; it never repeats a value that may be a 
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from isocenter.declarations.statuses import http_status
-from isocenter.errors import IsocenterError, Retriable
+from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -50,3 +52,18 @@ def not_found(what: str) -> Problem:
 def not_acceptable(detail: str) -> Problem:
     """406."""
     return Problem(406, detail)
+
+
+_OF_PIXELS = frozenset({Reason.CANNOT_UNDERSTAND, Reason.UNABLE_TO_PROCESS, Reason.PROCESSING_FAILURE})
+
+
+@contextmanager
+def showing() -> Iterator[None]:
+    """Around the making of a picture: an object whose pixels are damaged, or bring a codec down, can't be had as one,
+    406."""
+    try:
+        yield
+    except Refused as fault:
+        if fault.reason not in _OF_PIXELS:
+            raise
+        raise Problem(406, f"the object can't be shown: {fault.comment or fault.reason}") from fault

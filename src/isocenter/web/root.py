@@ -40,6 +40,11 @@ def study_url(root: str, study: str, series: str = "", instance: str = "") -> st
     return url
 
 
+def non_patient_url(root: str, resource: str, uid: str) -> str:
+    """The resource of an instance that belongs to no patient; `resource` is its npi-name (PS3.18 12.1.1)."""
+    return f"{root}/{resource}/{_quoted(uid)}"
+
+
 def _with_port(host: str, scope: Scope) -> str:
     """`host` with the port that it lacks: dicomweb-client leaves it out. Only where the client named this very machine,
     since a proxy that passes the name on has a port of its own."""

@@ -61,7 +61,7 @@ def test_the_counter_hears_who_comes_and_goes() -> None:
     left = threading.Event()
 
     class Counting:
-        def enter(self, called: str, calling: str, address: str) -> Hashable | None:
+        def enter(self, called: str, calling: str, address: str, port: int) -> Hashable | None:
             heard.append((called, calling, address))
             return 42
 

@@ -134,3 +134,18 @@ def test_an_edit_in_doubt_that_others_overtook_counts_from_when_it_was_carried_o
             assert described(index) == ["doubtful"]
             rebuild.rebuild(archive.store, index, compare=likeness)
             assert described(index) == ["doubtful"]
+
+
+def test_an_edit_in_doubt_that_can_not_be_is_refused_once(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url) as archive:
+        archive.send(made(1))
+        arguments = {"level": "S", "study_uid": "1.2.3", "changes": attributes(StudyDescription="of nothing")}
+        archive.store.append_journal(edit_record(Edit("e" * 32, "attributes", 1, "tester", "", dumped(arguments))))
+    with running(tmp_path, sqlite_url) as archive:
+        archive.ingest.writer.close()
+        with closing(database.open(sqlite_url)) as index:
+            assert rebuild.catch_up(archive.store, index, compare=likeness).journal == 0
+            kinds = [record["kind"] for record in archive.store.journal()]
+            assert kinds == ["edit", "edit-refused"]
+            rebuild.catch_up(archive.store, index, compare=likeness)
+            assert [record["kind"] for record in archive.store.journal()] == kinds

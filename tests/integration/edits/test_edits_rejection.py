@@ -33,6 +33,7 @@ from isocenter.declarations.rejections import (
 )
 from isocenter.dicom import uids
 from isocenter.errors import Reason, Refused
+from isocenter.index.rebuild import rebuild
 
 EVERYTHING = frozenset({0, NOTE, *BY_NUMBER})
 
@@ -268,6 +269,26 @@ def test_rejected_objects_are_removed_when_their_time_is_over(archive: Running) 
     assert len(archive.objects()) == 5
     assert removed(archive, SAFETY) == 1
     assert seen(archive) == [two.sop_uid]
+
+
+def test_what_is_brought_back_while_it_is_being_removed_stays(archive: Running) -> None:
+    one, two = made(1), made(2)
+    archive.send(one, two, note_of(QUALITY, one, two))
+
+    class Late(Deletions):
+        """Somebody brings an object back once it is known what is to go."""
+
+        def delete_rejected(self, *names: Any) -> int:
+            editor(archive).unreject(study_uid(), series_uid(), one.sop_uid, WHO)
+            return super().delete_rejected(*names)
+
+    remove(archive.database, Late(archive.database, archive.store, archive.ingest.writer), QUALITY.number, 1 << 62)
+    assert seen(archive) == [one.sop_uid]
+    assert two.sop_uid not in {row.sop_uid for row in archive.rows("instance")}
+    before = sorted(row.sop_uid for row in archive.rows("instance"))
+    rebuild(archive.store, archive.database)
+    assert sorted(row.sop_uid for row in archive.rows("instance")) == before
+    assert seen(archive) == [one.sop_uid]
 
 
 # --- notes of our own

@@ -11,6 +11,7 @@ from archives import Destination, Object, Running, listening, made, running, stu
 from databases import migrated
 from isocenter.config import HostedAE
 from isocenter.declarations import sop_classes
+from isocenter.declarations.non_patient import MODELS
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import Element, decode, encode, text, uid
 from isocenter.dimse import ProposedContext
@@ -62,7 +63,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
         identifier = {0x00080052: text("CS", "STUDY"), 0x0020000D: uid(studies)}
         *_, last = archive.move("DEST", identifier)
         assert (last.status, last.failed) == (0, 0)
-        digests = {(row.sop_class, row.syntax): row.digest for row in archive.rows("instance")}
+        for model in MODELS:
+            alone = [each.sop_uid for pair, each in sent.items() if pair[0] in model.classes]
+            if alone:
+                *_, last = archive.move("DEST", {0x00080018: uid(*alone)}, model=model.move)
+                assert (last.status, last.completed) == (0, len(alone))
+        held = [*archive.rows("instance"), *archive.rows("non_patient_instance")]
+        digests = {(row.sop_class, row.syntax): row.digest for row in held}
         classes = {each.sop_uid: each.sop_class for each in sent.values()}
         arrived = {
             (classes[each.sop_uid], each.syntax): hashlib.sha256(each.data).hexdigest() for each in destination.received

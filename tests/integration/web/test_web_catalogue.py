@@ -17,6 +17,8 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
+import wado_uri_rows
+import wado_ws_rows
 from isocenter.declarations.query_keys import resolve
 from material import REQUIREMENTS
 from web_archive import STOW, Archive, image, multipart, opened_archive, part10, parts, send
@@ -47,11 +49,7 @@ def _rows() -> list[Row]:
 
 ROWS = _rows()
 
-NOT_YET = [
-    ("WADO_WS", r".*", r".*", "WADO-WS (SOAP) is not there yet"),
-    ("WADO_URI", r".*", r".*", "WADO-URI is not there yet"),
-    (r"WADO \(all\)", r".*", r"retrieve of rendered instances", "rendering is not there yet"),
-]
+NOT_YET: list[tuple[str, str, str, str]] = []
 """Service, resource and parameter as patterns, and why they are not proven here."""
 
 
@@ -433,6 +431,14 @@ def all_matches_are_returned(site: Site, row: Row) -> None:
     assert {dcmread(io.BytesIO(file)).SOPInstanceUID for _, file in found} == {one.SOPInstanceUID for one in objects}
 
 
+def all_matches_are_rendered(site: Site, row: Row) -> None:
+    objects = [image(n, study="rendered") for n in range(3)]
+    send(site.client, *objects)
+    found = parts(site.client.get(_path(objects[0], "Study") + "/rendered", headers={"Accept": "image/jpeg"}))
+    assert len(found) == 3
+    assert all(content.startswith(b"\xff\xd8\xff") for _, content in found)
+
+
 # --- all services
 
 
@@ -443,17 +449,27 @@ def tls_in_front(site: Site, row: Row) -> None:
 
 
 def simultaneous_requests(site: Site, row: Row) -> None:
-    lanes = site.archive.context.lanes
-    asked = {lanes.query: "/studies", lanes.retrieve: _path(RICH)}
-    for lane, where in asked.items():
+    lanes, get, post = site.archive.context.lanes, site.client.get, site.client.post
+    body = multipart([part10(RICH)])
+    asked: dict[Any, Callable[[], httpx.Response]] = {
+        lanes.query: lambda: get("/studies"),
+        lanes.retrieve: lambda: get(_path(RICH)),
+        lanes.render: lambda: get(_path(RICH) + "/rendered"),
+        lanes.ingest: lambda: post("/studies", content=body, headers=STOW),
+    }
+    for lane, request in asked.items():
         room, lane._room = lane._room, 0
         try:
-            answer = site.client.get(where)
+            answer = request()
         finally:
             lane._room = room
         assert answer.status_code == 503
         assert int(answer.headers["retry-after"]) > 0
-        assert site.client.get(where).status_code == 200
+        assert request().status_code == 200
+
+
+def any_syntax_of_wado_ws(site: Site, row: Row) -> None:
+    wado_ws_rows.any_syntax(site, row, COMPRESSED)
 
 
 Check = Callable[[Site, Row], None]
@@ -491,6 +507,10 @@ PROVEN: list[tuple[str, str, str, Check]] = [
     ("WADO_RS", "All resources", "HTTP status|PS3.18 options", statuses_of_a_retrieval),
     (r"WADO \(all\)", ".*", "no matching instance", nothing_found_is_told),
     (r"WADO \(all\)", ".*", "retrieve of instances", all_matches_are_returned),
+    (r"WADO \(all\)", ".*", "retrieve of rendered instances", all_matches_are_rendered),
+    *wado_uri_rows.PROVEN,
+    *wado_ws_rows.PROVEN,
+    (*wado_ws_rows.SYNTAXES, any_syntax_of_wado_ws),
     ("QIDO_RS; .*", ".*", "TLS", tls_in_front),
     ("QIDO_RS; .*", ".*", "simultaneous HTTP requests", simultaneous_requests),
 ]
@@ -519,7 +539,8 @@ def test_every_row_is_in_one_list() -> None:
 @pytest.mark.req(
     "I-QIDO-01", "I-QIDO-02", "I-QIDO-03", "I-QIDO-05", "I-QIDO-06", "I-QIDO-07", "I-QIDO-08", "I-QIDO-09", "I-QIDO-10",
     "I-QIDO-11", "I-QIDO-12", "I-STOW-01", "I-STOW-02", "I-STOW-03", "I-STOW-04", "I-RS-01", "I-RS-02", "I-RS-03",
-    "I-RS-04", "I-RS-05", "I-RS-06", "I-WEB-01", "I-WEB-02", "I-WEB-03", "I-WEB-06",
+    "I-RS-04", "I-RS-05", "I-RS-06", "I-WS-01", "I-WS-02", "I-WS-03", "I-WS-04", "I-WS-05",
+    "I-WEB-01", "I-WEB-02", "I-WEB-03", "I-WEB-06", "I-URI-01", "I-URI-02", "I-URI-03", "I-URI-04", "I-URI-05",
 )  # fmt: skip
 @pytest.mark.parametrize("row", [row for row in ROWS if _checks(row)], ids=lambda row: f"{row.number}-{row.service}")
 def test_row(site: Site, row: Row) -> None:

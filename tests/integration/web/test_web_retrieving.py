@@ -116,7 +116,7 @@ def test_native_conversions_on_request(loaded: Web, syntax: str) -> None:
     assert found.StudyDescription == EXPLICIT.StudyDescription
 
 
-def test_compressed_pixels_are_not_decoded_yet(loaded: Web) -> None:
+def test_what_can_not_be_decoded_comes_as_it_is_stored_or_not_at_all(loaded: Web) -> None:
     client, _ = loaded
     answer = client.get(path(COMPRESSED), headers=DEFAULT)
     assert answer.status_code == 406

@@ -9,8 +9,11 @@ import pytest
 
 from isocenter.config import Settings
 from isocenter.conformance.building import statement
+from isocenter.conformance.configuring import interfaces
+from isocenter.conformance.model import Paragraph, Product, Section, Statement, Table
 from isocenter.web import create_app
 from isocenter.web.cors import CrossOrigin
+from isocenter.web.dicomweb.service import described
 from web_archive import Archive, image, send
 
 Web = tuple[httpx.Client, Archive]
@@ -26,21 +29,28 @@ def test_the_service_is_described(web: Web, method: str, query: str) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/vnd.sun.wadl+xml"
     root = ElementTree.fromstring(answer.content)
-    (resources,) = root.iter(f"{_WADL}resources")
+    resources, beside = root.iter(f"{_WADL}resources")
     assert resources.get("base") == f"{archive.root}/"
+    assert beside.get("base") == archive.root.removesuffix("dicom-web")
     paths = {one.get("path") for one in root.iter(f"{_WADL}resource")}
-    assert {"studies", "studies/{study}/series/{series}/instances/{instance}/frames/{frames}"} <= paths
+    one = "studies/{study}/series/{series}/instances/{instance}"
+    assert {"studies", f"{one}/frames/{{frames}}", f"{one}/rendered", f"{one}/thumbnail"} <= paths
+    assert {"commitment-requests/{transaction}", "color-palettes/{uid}", "wado", "wado-ws"} <= paths
 
 
 def test_every_described_resource_is_there(web: Web) -> None:
     client, _ = web
     answer = client.get("/", headers={"Accept": "application/json"})
     for path, item in answer.json()["paths"].items():
-        where = path.format(study="1.2", series="1.3", instance="1.4", frames="1", bulk="00091010", code="113001^DCM")
-        methods = {method.upper() for method in item if method != "parameters"}
+        names = {"study": "1.2", "series": "1.3", "instance": "1.4", "uid": "1.5", "transaction": "1.6"}
+        where = path.format(frames="1", bulk="00091010", code="113001^DCM", **names)
+        methods = {method.upper() for method in item if method not in ("parameters", "servers")}
+        if "servers" in item:
+            where = item["servers"][0]["url"] + path
         if path != "/":
             allowed = set(client.options(where).headers["allow"].split(", ")) - {"HEAD", "OPTIONS"}
             assert allowed == methods, path
+    assert client.put("/").headers["allow"] == "GET, HEAD, OPTIONS"
     assert client.get("/", headers={"Accept": "image/png"}).status_code == 406
     assert client.get("/?_wadl", headers={"Accept": "image/png"}).status_code == 200
 
@@ -52,9 +62,38 @@ def test_the_conformance_statement(web: Web) -> None:
     page = client.get("/conformance")
     assert page.headers["content-type"].startswith("text/html")
     assert "2026-01-31" in page.text
+    assert client.get("/", headers={"Accept": "text/html,*/*;q=0.8"}).text == page.text
+    assert client.get("/?_wadl", headers={"Accept": "text/html"}).headers["content-type"].endswith("wadl+xml")
     text = client.get("/conformance", headers={"Accept": "text/markdown"})
     assert text.text.startswith("#")
     assert client.get("/conformance", headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_the_conformance_statement_is_printed_by_a_process_of_its_own(web: Web) -> None:
+    client, archive = web
+    sections = (Section("Services", (Paragraph("none"), *interfaces(Settings(), described()).sections[-1].blocks)),)
+    made = Statement(Product("Isocenter", "1", "", "", "2026-01-31"), sections)
+    object.__setattr__(archive.context, "statement", lambda: made)
+    answer = client.get("/conformance", headers={"Accept": "application/pdf"})
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.content.startswith(b"%PDF-")
+
+
+def test_the_statement_lists_what_the_capabilities_list(web: Web) -> None:
+    client, _ = web
+    made = statement(Settings(), date="2026-01-31", web=described())
+    (section,) = [section for _, section in made.numbered() if section.title == "Web Services"]
+    (table,) = [block for block in section.blocks if isinstance(block, Table)]
+    listed = {(row["Resource"], row["Method"].lower()) for row in table.records()}
+    paths = client.get("/", headers={"Accept": "application/json"}).json()["paths"]
+    beside = ("/wado", "/wado-ws")
+    told = {
+        (path if path in beside else f"/dicom-web{path}", method)
+        for path, item in paths.items()
+        for method in item
+        if method not in ("parameters", "servers")
+    }
+    assert listed == told
 
 
 def test_rejection(opened: Callable[..., Web]) -> None:
@@ -106,6 +145,7 @@ def test_pages_of_other_origins(web: Web, origins: list[str], told: str | None) 
     preflight, answer, plain = asyncio.run(both())
     assert answer.headers.get("access-control-allow-origin") == told
     assert "access-control-allow-origin" not in plain.headers
+    assert {each.headers["cross-origin-resource-policy"] for each in (answer, plain)} == {"cross-origin"}
     assert preflight.headers.get("access-control-allow-origin") == told
     if told:
         assert preflight.status_code == 204

@@ -112,6 +112,6 @@ def test_other_jobs_are_restarted_too(run: Any, queue: Queue) -> None:
      "move PACS --to A", "get PACS"],
 )  # fmt: skip
 def test_the_index_may_be_another(run: Any, tmp_path: Path, words: str) -> None:
-    """`--database` decides which index a command asks: one that has no schema yet is told as such."""
+    """`--database` decides which index a command asks: one that is not there is told as such, and not made."""
     done = run(*words.split(), "--database", f"sqlite:///{tmp_path}/other.db", status=2)
-    assert "schema" in done.output
+    assert "there is no" in done.output

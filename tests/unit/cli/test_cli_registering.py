@@ -122,6 +122,14 @@ def test_without_an_archive_there_is_nothing_to_change(tmp_path: Path) -> None:
     assert not nothing.exists()
 
 
+def test_a_command_that_does_not_know_where_the_index_is_makes_none(run: Any, data: Path) -> None:
+    """The server has its index in PostgreSQL, and the command was not told so."""
+    (data / "index.db").unlink()
+    assert "there is no" in run("peer", "add", "WS", status=2).output
+    assert "there is no" in run("jobs", "list", status=2).output
+    assert not (data / "index.db").exists()
+
+
 def test_an_older_schema_is_no_fault_of_the_settings(run: Any, data: Path) -> None:
     opened: Database = database.open(data / "index.db")
     with opened.writing() as connection:

@@ -178,7 +178,7 @@ def _syntax(row: Row, facts: Facts) -> bool:
     if abstract != "storage":
         return (abstract, role, row["uid"]) in facts.syntaxes
     mine = {uid for uid, r, syntax in facts.syntaxes if r == role and syntax == row["uid"]}
-    return bool(mine) and sop_classes.is_storage(next(iter(mine))) and mine >= _STORAGE_FLOOR
+    return mine >= _STORAGE_FLOOR
 
 
 _STORAGE_FLOOR = frozenset(

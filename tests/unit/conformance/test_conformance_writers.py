@@ -147,8 +147,20 @@ def test_what_is_written_is_escaped() -> None:
     assert "a &lt; b" in page
     assert "<code>a&lt;b</code><br>next" in page
     assert "C &amp; D" in page
-    assert "1 < 2 \\| 3" in text
+    assert "1 \\< 2 \\| 3" in text
+    assert "`a<b`<br>next" in text
     assert pdf(one).startswith(b"%PDF-")
+
+
+def test_titles_and_texts_in_markdown_are_read_as_they_are() -> None:
+    odd = "A <b>|*B* [C](d) &amp; _E_ ISO_IR 100"
+    table = Table(odd, (odd,), (("one", "row"),))
+    one = Statement(Product(odd, "1", odd, "", "2026-01-31"), (Section(odd, (Paragraph(odd), table)),))
+    text, _ = markdown(one)
+    plain = r"A \<b>|\*B\* \[C\](d) \&amp; \_E\_ ISO_IR 100"
+    heading, title = f"## 1 {plain}", f"**{plain}**"
+    assert {f"# {plain} 1: DICOM Conformance Statement", heading, plain, title} <= set(text.splitlines())
+    assert f"| {plain.replace('|', chr(92) + '|')} |" in text.splitlines()
 
 
 def test_markdown_refers_to_the_figures_beside_it() -> None:

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from isocenter.dicom import part10, uids
 from isocenter.dicom.headers import MalformedDataSet, NeedMore
-from isocenter.dicom.part10 import Receipt, file_header, outgoing_header, read_header, read_receipt, stored_header
+from isocenter.dicom.part10 import (
+    Compressed,
+    Receipt,
+    Received,
+    file_header,
+    outgoing_header,
+    read_header,
+    read_receipt,
+    stored_header,
+)
 from unit.dicom.dicom_files import paths, quiet
 
 CLASS, INSTANCE = uids.CT_IMAGE_STORAGE, "1.2.3"
@@ -68,6 +77,27 @@ titles = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_char
 def test_receipts_survive(sending: str, receiving: str, address: str, at: int, digest: str) -> None:
     receipt = Receipt(sending, receiving, address, at, digest)
     assert read_receipt(read_header(stored_header(CLASS, INSTANCE, uids.EXPLICIT_LE, receipt))) == receipt
+
+
+def test_what_it_was_before_it_was_compressed_survives() -> None:
+    first = Compressed("a" * 32, "b" * 64, uids.EXPLICIT_LE, 5, "RGB c", "d", "", 7, 8)
+    second = first._replace(original_key="e" * 32, syntax=uids.JPEG_2000_LOSSLESS, at=9)
+    receipt = RECEIPT._replace(received=Received(1, 2, "f"), compressed=(first, second))
+    assert read_receipt(read_header(stored_header(CLASS, INSTANCE, uids.RLE_LOSSLESS, receipt))) == receipt
+
+
+@pytest.mark.parametrize("told", ["5", "[5]", '[["a"]]', '[["a","b","c","d","e","f","g","h","i"]]', "{}x"])
+def test_what_can_not_be_read_of_that_is_no_receipt(told: str) -> None:
+    header = stored_header(CLASS, INSTANCE, uids.EXPLICIT_LE, RECEIPT)
+    whole = read_header(header).elements[0x00020102].value.rstrip(b" ")
+
+    def read(more: str) -> Receipt | None:
+        private = whole[:-1] + f"{more}}} ".encode()
+        private += b" " * (len(private) % 2)
+        return read_receipt(read_header(file_header(CLASS, INSTANCE, uids.EXPLICIT_LE, private=private)))
+
+    assert read("") == read(',"compressed":[]') == RECEIPT
+    assert read(f',"compressed":{told}') is None
 
 
 @pytest.mark.parametrize("private", [b"", b"{}", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"digest":1}'])

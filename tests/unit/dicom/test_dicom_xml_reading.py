@@ -66,6 +66,8 @@ def test_private_elements_keep_their_block() -> None:
         b'<NativeDicomModel><DicomAttribute tag="0008002G"/></NativeDicomModel>',
         b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><NativeDicomModel>&d;</NativeDicomModel>',
         b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><NativeDicomModel/>',
+        b'<?xml version="1.0" encoding="x-none"?><NativeDicomModel/>',
+        b'<?xml version="1.0" encoding="gbk"?><NativeDicomModel/>',
         b"<NativeDicomModel>" + b"<Item>" * 10_000,
     ],
 )  # fmt: skip

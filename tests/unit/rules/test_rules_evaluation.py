@@ -296,6 +296,34 @@ def test_the_sender_is_told_as_rule_and_ae_say(rule: dict[str, Any], ae: bool, t
     assert (outcome.tell, outcome.coerced, outcome.discarded) == (told, True, False)
 
 
+@pytest.mark.parametrize(
+    ("action", "fits"),
+    [
+        ({"replace": "StudyInstanceUID", "pattern": "^1", "by": "01"}, False),
+        ({"replace": "StudyInstanceUID", "pattern": "^1.*", "by": ""}, False),
+        ({"copy": "SeriesInstanceUID", "from": "PatientID"}, False),
+        ({"replace": "SOPInstanceUID", "pattern": "$", "by": ".x"}, False),
+        ({"replace": "StudyInstanceUID", "pattern": "^1", "by": "2"}, True),
+        ({"hash": "StudyInstanceUID", "key": "secret"}, True),
+        ({"replace": "FrameOfReferenceUID", "pattern": "^1", "by": "x"}, True),
+    ],
+)
+def test_what_identifies_an_object_stays_a_uid(action: dict[str, str], fits: bool) -> None:
+    named = {"StudyInstanceUID": "1.2", "SeriesInstanceUID": "1.3", "SOPInstanceUID": "1.4"}
+    content = data_set(**named, FrameOfReferenceUID="1.5", PatientID="P-1")
+    if fits:
+        assert after(content, action) != content
+        return
+    with pytest.raises(Refused, match="invalid UID"):
+        after(content, action)
+
+
+def test_a_uid_that_was_none_before_may_stay_none() -> None:
+    content = data_set(StudyInstanceUID="1.02")
+    made = after(content, {"replace": "StudyInstanceUID", "pattern": "^1", "by": "2"})
+    assert made == data_set(StudyInstanceUID="2.02")
+
+
 def test_a_value_that_cannot_be_written_refuses_the_object() -> None:
     with pytest.raises(Refused, match="could not be applied"):
         applied(CT, {"do": [{"copy": "Rows", "from": "PatientID"}]})
@@ -373,6 +401,11 @@ def test_an_unknown_sex_leaves_empty() -> None:
         ),
         ({"classes": ["CTImage"], "do": [{"delete": "PatientID"}]}, r"classes: 'CTImage' is neither a UID"),
         ({"addresses": ["10.0.0.0/33"], "do": [{"delete": "PatientID"}]}, r"rule\[0\].addresses"),
+        ({"do": [{"set": "StudyInstanceUID", "value": "1.x"}]}, "'1.x' is no UID"),
+        ({"do": [{"set": "StudyInstanceUID", "value": ""}]}, "'' is no UID"),
+        ({"do": [{"set": "FrameOfReferenceUID", "value": "1." + 64 * "1"}]}, "is no UID"),
+        ({"do": [{"map": "SOPInstanceUID", "table": {"1.2": "1.3", "1.4": "01"}}]}, "'01' is no UID"),
+        ({"do": [{"map": "SeriesInstanceUID", "table": {"1.2": "1.3"}, "otherwise": "none"}]}, "'none' is no UID"),
         ({"name": "mine", "do": [{"set": "Unheard", "value": ""}]}, r"rule\[0\] \(mine\).do\[0\]"),
     ],
     ids=str,

@@ -194,3 +194,16 @@ def test_calls_of_any_title_count_for_the_ae_that_answers_them() -> None:
     assert places.enter("WHATEVER", "A", HERE) is not None
     assert places.enter("ANOTHER", "A", THERE) is None
     assert places.enter("ISOCENTER", "A", THERE) is not None
+
+
+def test_calls_count_for_the_ae_that_answers_at_the_port() -> None:
+    settings = Settings(aes=(HostedAE(title="A", any_title=True), HostedAE(title="B", any_title=True, associations=1)))
+    ports = OwnPorts({104: frozenset({"B"})}, frozenset({11112}))
+    board = Board(1, 10)
+    board.open(0, Kind.DICOM, 0)
+    places = Places(settings, board, 0, ports=ports)
+    assert places.enter("WHATEVER", "X", HERE, 104) is not None
+    assert places.enter("WHATEVER", "X", HERE, 104) is None
+    # at the general port it is the other that answers, even to the title of the first
+    assert places.enter("WHATEVER", "X", HERE, 11112) is not None
+    assert places.enter("B", "X", HERE, 11112) is not None

@@ -8,6 +8,7 @@ import pytest
 from isocenter.archive.ingest import Stored
 from isocenter.declarations.statuses import http_status
 from isocenter.errors import Reason, Refused, Retriable
+from isocenter.imaging.plan import may_transcode
 from isocenter.web import media
 from isocenter.web.dicomweb import frame_media
 from isocenter.web.dicomweb.incoming import Taken
@@ -90,25 +91,38 @@ def test_what_passes_is_503() -> None:
 
 
 EXPLICIT, JPEG, J2K = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90"
+SV1, VIDEO = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.102"
 
 
 @pytest.mark.req("I-RS-02")
 @pytest.mark.parametrize(
     ("accept", "syntax", "count", "expected"),
     [
-        ("", EXPLICIT, 1, (True, media.OCTETS)),
-        ("*/*", J2K, 2, (True, "image/jp2")),
-        ("application/octet-stream", EXPLICIT, 1, (False, media.OCTETS)),
+        ("", EXPLICIT, 1, (True, media.OCTETS, EXPLICIT)),
+        ("*/*", J2K, 2, (True, "image/jp2", J2K)),
+        (f"*/*; transfer-syntax={J2K}", EXPLICIT, 2, (True, "image/jp2", J2K)),
+        (f"*/*; transfer-syntax={EXPLICIT}", J2K, 2, (True, media.OCTETS, EXPLICIT)),
+        ("application/octet-stream", EXPLICIT, 1, (False, media.OCTETS, EXPLICIT)),
         ("application/octet-stream", EXPLICIT, 2, None),
-        ("multipart/related; type=application/octet-stream; transfer-syntax=*", JPEG, 1, (True, media.OCTETS)),
-        ("multipart/related; type=application/octet-stream", JPEG, 1, None),
-        ('multipart/related; type="image/jpeg"', JPEG, 3, (True, "image/jpeg")),
-        ('multipart/related; type="image/dicom+jp2"', J2K, 3, (True, "image/jp2")),
-        ('multipart/related; type="image/jpeg"', EXPLICIT, 1, None),
-        ("image/jpeg", JPEG, 1, (False, "image/jpeg")),
-        ("multipart/related; type=image/jpeg, multipart/related; type=application/octet-stream", EXPLICIT, 1,
-         (True, media.OCTETS)),
+        ("application/octet-stream", J2K, 1, (False, media.OCTETS, EXPLICIT)),
+        ("multipart/related; type=application/octet-stream; transfer-syntax=*", JPEG, 1, (True, media.OCTETS, JPEG)),
+        ("multipart/related; type=application/octet-stream", JPEG, 1, (True, media.OCTETS, EXPLICIT)),
+        ("multipart/related; type=application/octet-stream", VIDEO, 1, None),
+        (f"application/octet-stream; transfer-syntax={J2K}", EXPLICIT, 1, None),
+        ('multipart/related; type="image/jpeg"', JPEG, 3, (True, "image/jpeg", JPEG)),
+        ('multipart/related; type="image/dicom+jp2"', J2K, 3, (True, "image/jp2", J2K)),
+        ('multipart/related; type="image/jpeg"', EXPLICIT, 1, (True, "image/jpeg", SV1)),
+        (f'multipart/related; type="image/jpeg"; transfer-syntax={SV1}', JPEG, 1, (True, "image/jpeg", SV1)),
+        (f'multipart/related; type="image/jpeg"; transfer-syntax={J2K}', JPEG, 1, None),
+        (f"image/jpeg; transfer-syntax={JPEG}", EXPLICIT, 1, None),  # loses
+        ("image/jpeg", JPEG, 1, (False, "image/jpeg", JPEG)),
+        ("image/*", J2K, 1, (False, "image/jp2", J2K)),
+        ("image/*", EXPLICIT, 1, None),
+        ("video/mpeg", EXPLICIT, 1, None),
+        ("multipart/related; type=image/jpx, multipart/related; type=application/octet-stream", EXPLICIT, 1,
+         (True, media.OCTETS, EXPLICIT)),
     ],
 )  # fmt: skip
-def test_frame_media_types(accept: str, syntax: str, count: int, expected: tuple[bool, str] | None) -> None:
-    assert frame_media.choose(media.accepted([accept]), syntax, count) == expected
+def test_frame_media_types(accept: str, syntax: str, count: int, expected: tuple[bool, str, str] | None) -> None:
+    form = frame_media.choose(media.accepted([accept]), syntax, count, lambda wanted: may_transcode(syntax, wanted))
+    assert form == expected

@@ -109,7 +109,7 @@ class Accepted:
         transaction: its peer may have missed our answer."""
         other = and_(
             commitment.c.transaction_uid == asked.transaction_uid,
-            commitment.c.role == "scp",
+            commitment.c.role.in_(("scp", "web")),
             commitment.c.id < asked.id,
             commitment.c.digest != asked.digest,
         )

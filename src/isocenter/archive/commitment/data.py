@@ -33,6 +33,20 @@ class Reference(NamedTuple):
     sop_uid: str
 
 
+class Named(NamedTuple):
+    """One instance that a request names; the study and series it says that it belongs to, '' where it doesn't."""
+
+    sop_class: str
+    sop_uid: str
+    study_uid: str = ""
+    series_uid: str = ""
+
+    @property
+    def reference(self) -> Reference:
+        """The instance alone."""
+        return Reference(self.sop_class, self.sop_uid)
+
+
 class Requested(NamedTuple):
     """What an N-ACTION asks for."""
 

@@ -16,7 +16,7 @@ from isocenter.archive.commitment.data import Reference, Result
 from isocenter.database import Database
 from isocenter.declarations.commitment import Failure
 from isocenter.errors import IsocenterError, Reason
-from isocenter.index.tables import instance
+from isocenter.index.tables import instance, non_patient_instance
 from isocenter.store.api import Store, StoredObject
 from isocenter.store.verify import digest_of
 
@@ -60,11 +60,15 @@ class Checker:
             self._synced()
 
     def _rows(self, sop_uids: Sequence[str]) -> dict[str, list[_Row]]:
-        columns = [instance.c[name] for name in _Row._fields]
-        query = select(*columns).where(instance.c.sop_uid.in_(sop_uids), instance.c.rejected == 0)
+        alone = select(*(non_patient_instance.c[name] for name in _Row._fields)).where(
+            non_patient_instance.c.sop_uid.in_(sop_uids), non_patient_instance.c.verdict == ""
+        )
+        query = select(*(instance.c[name] for name in _Row._fields)).where(
+            instance.c.sop_uid.in_(sop_uids), instance.c.rejected == 0
+        )
         found: dict[str, list[_Row]] = {}
         with self._database.reading() as connection:
-            for row in connection.execute(query):
+            for row in connection.execute(query.union_all(alone)):
                 found.setdefault(row.sop_uid, []).append(_Row(*row))
         return found
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from isocenter.archive.commitment.data import Reference, Result
+from isocenter.archive.commitment.data import Named, Reference, Result
 from isocenter.database import Database
 from isocenter.declarations.commitment import Failure
 from isocenter.index.tables import commitment, commitment_instance
@@ -42,6 +42,8 @@ class Instance(NamedTuple):
     failure: int | None
     """Failure Reason (0008,1197), 0 for committed, None where nothing was said yet."""
     retrieve_aet: str
+    study_uid: str = ""
+    series_uid: str = ""
 
     @property
     def reference(self) -> Reference:
@@ -52,10 +54,10 @@ class Instance(NamedTuple):
 COLUMNS = [commitment.c[name] for name in Transaction._fields]
 
 
-def add(connection: Connection, references: Iterable[Reference], **values: object) -> int:
+def add(connection: Connection, references: Iterable[Reference | Named], **values: object) -> int:
     """A new transaction with its instances; its id."""
     found = connection.execute(insert(commitment).values(**values).returning(commitment.c.id)).scalar_one()
-    rows = [{"commitment": found, "sop_class": each.sop_class, "sop_uid": each.sop_uid} for each in references]
+    rows = [{"commitment": found, **each._asdict()} for each in references]
     connection.execute(insert(commitment_instance), rows)
     return int(found)
 
@@ -64,6 +66,12 @@ def get(connection: Connection, number: int) -> Transaction | None:
     """The transaction of this id."""
     row = connection.execute(select(*COLUMNS).where(commitment.c.id == number)).one_or_none()
     return Transaction(*row) if row else None
+
+
+def of_transaction(connection: Connection, transaction_uid: str, roles: Sequence[str]) -> list[Transaction]:
+    """The transactions of this UID, oldest first."""
+    query = select(*COLUMNS).where(commitment.c.transaction_uid == transaction_uid, commitment.c.role.in_(roles))
+    return [Transaction(*row) for row in connection.execute(query.order_by(commitment.c.id))]
 
 
 def instances(connection: Connection, number: int) -> list[Instance]:

@@ -148,7 +148,7 @@ def remove(database: Database, deletions: Deletions, title: int, until: int) -> 
     """Delete a page of what notes of `title` rejected until then; how many instances there were."""
     due = list(_due(database, title, until))
     for (study_uid, series_uid), group in groupby(sorted(due), key=lambda one: (one.study_uid, one.series_uid)):
-        deletions.delete_rejected(study_uid, series_uid, tuple(one.sop_uid for one in group))
+        deletions.delete_rejected(study_uid, series_uid, tuple(one.sop_uid for one in group), title)
     return len(due)
 
 

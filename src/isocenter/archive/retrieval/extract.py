@@ -22,7 +22,7 @@ from isocenter.archive.retrieval.frame_list import (
     frame_list,
     frame_times,
 )
-from isocenter.archive.retrieval.frames import Frames, frames_of
+from isocenter.archive.retrieval.frames import frames_of
 from isocenter.archive.retrieval.instances import Located, Reader
 from isocenter.declarations import statuses
 from isocenter.dicom.dataset import DataSet, Element, at, decode, encode, int_of, items_of, sequence, text, uid
@@ -33,6 +33,7 @@ from isocenter.dicom.overlay import Changes
 from isocenter.dicom.scan import PixelData, scan_file
 from isocenter.dicom.uids import EXPLICIT_LE, new_uid, transfer_syntax
 from isocenter.errors import IsocenterError
+from isocenter.imaging.frames import Frames
 from isocenter.index.keys import EXTENDED_LENGTHS, EXTENDED_OFFSETS
 
 _SOP_INSTANCE, _FRAMES = 0x00080018, 0x00280008
@@ -240,7 +241,7 @@ def _pieces(frames: Frames, number: int) -> Iterator[bytes]:
 def _slices(frames: Frames, offset: int, length: int) -> Iterator[bytes]:
     for done in range(0, length, _SLICE):
         wanted = min(_SLICE, length - done)
-        piece = frames.read(wanted, offset + done)
+        piece = frames.read(offset + done, wanted)
         if len(piece) < wanted:
             raise FramesFailure(statuses.Frames.NOT_EXTRACTED, "the stored object is shorter than its frames")
         yield piece

@@ -25,7 +25,11 @@ async def bulkdata(call: Call) -> Reply:
 
 
 def _bulkdata(call: Call) -> Reply:
-    one, table = framed(call)
+    return value_of(call, *framed(call))
+
+
+def value_of(call: Call, one: Located, table: bytes | None) -> Reply:
+    """The value at the request's path in `one`, whose frame table is `table`. Run it in a thread."""
     path = call.path["bulk"].strip("/").upper()
     facts = transfer_syntax(one.syntax)
     if path in _PIXELS and facts.encapsulated:
@@ -36,18 +40,19 @@ def _bulkdata(call: Call) -> Reply:
         return Reply(304, {"ETag": tag, "Vary": "Accept"})
     opened = reader(call.context.store, one)
     try:
-        if facts.deflated:
-            _, value = bulk_value(opened.pread(one.size, 0), one.syntax, path)
-            pieces, length = iter([bytes(value)]), len(value)
-        else:
-            pieces, length = _value(one, opened, path)
+        pieces, length = value(one, opened, path)
         return _reply(call, pieces, length, opened, tag, multipart=multipart)
     except BaseException:
         opened.close()
         raise
 
 
-def _value(one: Located, opened: Reader, path: str) -> tuple[Iterator[bytes], int]:
+def value(one: Located, opened: Reader, path: str) -> tuple[Iterator[bytes], int]:
+    """The value at a path of tags and items, little endian, and its bytes. Raises Refused(NOT_FOUND),
+    MalformedDataSet."""
+    if transfer_syntax(one.syntax).deflated:
+        _, held = bulk_value(opened.pread(one.size, 0), one.syntax, path)
+        return iter([bytes(held)]), len(held)
     place = locate(Window(opened.at, one.size), encoding_of(one.syntax), path)
 
     def pieces() -> Iterator[bytes]:

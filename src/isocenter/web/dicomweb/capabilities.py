@@ -1,67 +1,36 @@
 """What this service can do (PS3.18 8.9): as WADL, and as OpenAPI for those who prefer JSON.
 
-Both are made of the routing table, so that they can't name a resource that isn't there.
+Both are made of the routing table, so that they can't name a resource that isn't there. Who prefers HTML or Markdown
+gets the conformance statement instead.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
 from isocenter import __version__
 from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.coding import compressed
+from isocenter.web.dicomweb.transactions import BESIDE, OPENAPI, STATEMENT, WADL, Transaction, transaction
 from isocenter.web.problem import not_acceptable
 from isocenter.web.reply import Reply
+from isocenter.web.root import MOUNT
 
-WADL: Final = "application/vnd.sun.wadl+xml"
-OPENAPI: Final = "application/vnd.oai.openapi+json"
 _XML_NAMES: Final = (WADL, "application/xml", "text/xml")
 _JSON_NAMES: Final = (OPENAPI, media.PLAIN_JSON)
 
 Table = Sequence[tuple[str, Iterable[str]]]
 """Paths, with names in braces where they vary, and the methods that each takes."""
 
-_SEARCHED: Final = (media.JSON, f'{media.MULTIPART}; type="{media.XML}"')
-_PARTS: Final = tuple(f'{media.MULTIPART}; type="{kind}"' for kind in (media.DICOM, media.JSON, media.XML))
-_SEARCHING: Final = ("includefield", "limit", "offset", "fuzzymatching", "emptyvaluematching", "multiplevaluematching")
 
-
-class Transaction(NamedTuple):
-    """One method of a resource: its name in PS3.18, what it takes and what it answers."""
-
-    name: str
-    takes: tuple[str, ...] = ()
-    answers: tuple[str, ...] = ()
-    parameters: tuple[str, ...] = ()
-
-
-def transaction(method: str, path: str) -> Transaction:
-    """What PS3.18 calls this method of this resource."""
-    last = path.rstrip("/").rpartition("/")[2]
-    if method == "POST" and "/reject/" in path:
-        return Transaction("Reject")
-    if method == "POST":
-        takes = (*_PARTS, media.DICOM, media.JSON, media.XML)
-        return Transaction("Store Instances", takes, (media.JSON, media.XML))
-    if method == "DELETE":
-        return Transaction("Delete")
-    if not last:
-        return Transaction("Retrieve Capabilities", (), (WADL, OPENAPI))
-    if last in ("patients", "studies", "series", "instances"):
-        return Transaction(f"Search for {last.capitalize()}", (), _SEARCHED, _SEARCHING)
-    if last == "metadata":
-        return Transaction("Retrieve Metadata", (), _SEARCHED, ("accept",))
-    if last == "{frames}":
-        return Transaction("Retrieve Frames", (), (f'{media.MULTIPART}; type="{media.OCTETS}"', media.OCTETS))
-    if last == "{bulk+}":
-        return Transaction("Retrieve Bulk Data", (), (media.OCTETS, f'{media.MULTIPART}; type="{media.OCTETS}"'))
-    if last == "conformance":
-        return Transaction("Retrieve Conformance Statement", (), ("text/html", "text/markdown"))
-    kinds = (f'{media.MULTIPART}; type="{media.DICOM}"', media.DICOM, "application/zip")
-    return Transaction(f"Retrieve {last.strip('{}').capitalize()}", (), kinds, ("accept",))
+def wants_statement(call: Call) -> bool:
+    """Whether the client would rather have the conformance statement than any form of this document."""
+    if call.context.statement is None or any(name == "_wadl" for name, _ in call.query):
+        return False
+    return bool(call.accepted) and call.accepted[0].name in STATEMENT
 
 
 def reply(call: Call, table: Table) -> Reply:
@@ -78,22 +47,43 @@ def reply(call: Call, table: Table) -> Reply:
     raise not_acceptable(f"the capabilities come as {WADL} or {OPENAPI}")
 
 
+def rows(table: Table) -> Iterator[tuple[str, str, str, str, str]]:
+    """The same for people, as rows of the conformance statement: path, method, transaction, media types of requests and
+    of answers."""
+    own = [(path, [(method, transaction(method, path)) for method in methods]) for path, methods in table]
+    for path, methods in own:
+        yield from (_row(f"{MOUNT}{_plain(path)}", *one) for one in methods)
+    for service in BESIDE:
+        yield from (_row(service.path, *one) for one in service.methods)
+
+
+def _row(path: str, method: str, one: Transaction) -> tuple[str, str, str, str, str]:
+    return path, method, one.name, "\n".join(one.takes) or "none", "\n".join(one.answers) or "none"
+
+
 def wadl(root: str, table: Table) -> bytes:
     """The Web Application Description Language document."""
     out = ['<?xml version="1.0" encoding="UTF-8"?>\n', '<application xmlns="http://wadl.dev.java.net/2009/02">']
     out.append(f"<resources base={quoteattr(root + '/')}>")
     for path, methods in table:
-        out.append(f"<resource path={quoteattr(_plain(path).lstrip('/'))}>")
-        out += [f'<param name="{name}" style="template" required="true"/>' for name in _names(path)]
-        for method in methods:
-            out += _wadl_method(method, transaction(method, path))
-        out.append("</resource>")
+        out += _wadl_resource(path, [(method, transaction(method, path)) for method in methods])
+    out.append(f"</resources><resources base={quoteattr(root.removesuffix(MOUNT) + '/')}>")
+    for service in BESIDE:
+        out += _wadl_resource(service.path, service.methods)
     out.append("</resources></application>\n")
     return "".join(out).encode()
 
 
+def _wadl_resource(path: str, methods: Sequence[tuple[str, Transaction]]) -> Iterator[str]:
+    yield f"<resource path={quoteattr(_plain(path).lstrip('/'))}>"
+    yield from (f'<param name="{name}" style="template" required="true"/>' for name in _names(path))
+    for method, one in methods:
+        yield from _wadl_method(method, one)
+    yield "</resource>"
+
+
 def _wadl_method(method: str, one: Transaction) -> Iterator[str]:
-    yield f"<method name={quoteattr(method)} id={quoteattr(one.name.replace(' ', ''))}><request>"
+    yield f"<method name={quoteattr(method)} id={quoteattr(_id(one))}><request>"
     yield from (f'<param name="{name}" style="query"/>' for name in one.parameters)
     yield from (f"<representation mediaType={quoteattr(kind)}/>" for kind in one.takes)
     yield "</request><response>"
@@ -103,17 +93,18 @@ def _wadl_method(method: str, one: Transaction) -> Iterator[str]:
 
 def openapi(root: str, table: Table) -> bytes:
     """The OpenAPI 3.0 document."""
-    paths = {_plain(path): _item(path, methods) for path, methods in table}
+    paths = {_plain(path): _item(path, [(one, transaction(one, path)) for one in methods]) for path, methods in table}
+    beside = [{"url": root.removesuffix(MOUNT)}]
+    paths |= {service.path: {"servers": beside, **_item(service.path, service.methods)} for service in BESIDE}
     info = {"title": "Isocenter DICOMweb", "version": __version__}
     return json.dumps({"openapi": "3.0.3", "info": info, "servers": [{"url": root}], "paths": paths}).encode()
 
 
-def _item(path: str, methods: Iterable[str]) -> dict[str, Any]:
+def _item(path: str, methods: Sequence[tuple[str, Transaction]]) -> dict[str, Any]:
     text = {"type": "string"}
     named = [{"name": name, "in": "path", "required": True, "schema": text} for name in _names(path)]
     item: dict[str, Any] = {"parameters": named} if named else {}
-    for method in methods:
-        one = transaction(method, path)
+    for method, one in methods:
         answer = {"description": one.name, **({"content": {kind: {} for kind in one.answers}} if one.answers else {})}
         operation: dict[str, Any] = {"summary": one.name, "responses": {"default": answer}}
         operation["parameters"] = [{"name": name, "in": "query", "schema": text} for name in one.parameters]
@@ -121,6 +112,10 @@ def _item(path: str, methods: Iterable[str]) -> dict[str, Any]:
             operation["requestBody"] = {"content": {kind: {} for kind in one.takes}}
         item[method.lower()] = operation
     return item
+
+
+def _id(one: Transaction) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", one.name)
 
 
 def _plain(path: str) -> str:

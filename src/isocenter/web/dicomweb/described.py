@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from isocenter import telemetry
-from isocenter.archive.ingest import Ingest, Origin
+from isocenter.archive.ingest import Origin
 from isocenter.dicom import xml_reading
 from isocenter.dicom.assembling import Assembly, Value
 from isocenter.dicom.json_reading import text_of
@@ -24,7 +24,7 @@ from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.web import media
 from isocenter.web.body import Inflater
 from isocenter.web.dicomweb import frame_media
-from isocenter.web.dicomweb.incoming import Incoming, Taken
+from isocenter.web.dicomweb.incoming import Incoming, Receiving, Taken
 from isocenter.web.multipart import Parser
 
 log = telemetry.logger("web.stow")
@@ -55,7 +55,7 @@ class Described(Incoming):
 
     def __init__(
         self,
-        ingest: Ingest,
+        ingest: Receiving,
         origin: Callable[[], Origin],
         study: str,
         parser: Parser | None,

@@ -1,6 +1,7 @@
 """Media types of frames (PS3.18 8.7.3.3 to 8.7.3.5), and which one a client gets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from isocenter.dicom.uids import EXPLICIT_LE, RLE_LOSSLESS, transfer_syntax
 from isocenter.web import media
@@ -28,7 +29,11 @@ _ALIASES = {
     "image/x-dicom-rle": "image/dicom-rle",
     "image/rle": "image/dicom-rle",
     "image/j2k": "image/jp2",
+    "image/jph": "image/jphc",
 }
+
+ENCODED: Final = ("image/jpeg", "image/dicom-rle", "image/jls", "image/jp2", "image/jphc")
+"""The types of images that frames are encoded in for a client that asks."""
 
 
 def type_of(syntax: str) -> str:
@@ -61,26 +66,52 @@ def syntax_of(name: str, told: Sequence[str] = ()) -> str:
     return next((uid for uid in told if type_of(uid) == kind), _DEFAULTS.get(kind, ""))
 
 
-def choose(accepted: list[MediaType], syntax: str, count: int) -> tuple[bool, str] | None:
-    """(in parts, media type) for `count` frames in `syntax` (Explicit VR Little Endian for native ones); None where
-    Accept names nothing that they can be had in.
+class FrameForm(NamedTuple):
+    """How frames come: in parts or one by itself, as which media type, in which transfer syntax."""
 
-    `application/octet-stream` without a transfer syntax means uncompressed; with `*`, as OHIF asks, as stored.
+    multipart: bool
+    kind: str
+    syntax: str
+
+
+Reach = Callable[[str], bool]
+"""Whether frames can be had in a transfer syntax other than their own."""
+
+
+def choose(
+    accepted: Sequence[MediaType], syntax: str, count: int, reach: Reach, *, together: bool = False
+) -> FrameForm | None:
+    """The form for `count` frames in `syntax` (Explicit VR Little Endian for native ones); None where Accept names
+    nothing that they can be had in. `together`: uncompressed ones may follow each other as one value.
+
+    `application/octet-stream` without a transfer syntax means uncompressed; with `*`, as OHIF asks, as stored. A type
+    of images without one means as stored where that is of this type, else its default transfer syntax.
     """
-    own = type_of(syntax)
     if not accepted:
-        return True, own
+        return FrameForm(True, type_of(syntax), syntax)
     for wished in accepted:
         name = _ALIASES.get(wished.root, wished.root)
-        anything = name in ("*/*", "*")
         multipart = wished.multipart or wished.name in ("*/*", "*", "multipart/*")
-        if not multipart and count > 1:
+        if not multipart and count > 1 and not together:
             continue
-        if anything or (name != media.OCTETS and media.covers(name, own)):
-            if wished.syntax in ("", "*", syntax):
-                return multipart, own
-        elif media.covers(name, media.OCTETS) and wished.syntax in (
-            ("", "*", EXPLICIT_LE) if syntax == EXPLICIT_LE else ("*", syntax)
-        ):
-            return multipart, media.OCTETS
+        found = _form(name, wished.syntax, syntax, reach)
+        if found is not None and (multipart or count == 1 or found[1] == EXPLICIT_LE):
+            return FrameForm(multipart, *found)
     return None
+
+
+def _form(name: str, wanted: str, stored: str, reach: Reach) -> tuple[str, str] | None:
+    """(media type, transfer syntax) of frames as `name`, in `wanted`."""
+    own, anything = type_of(stored), name in ("*/*", "*")
+    if wanted in ("", "*", stored) and (anything or (name != media.OCTETS and media.covers(name, own))):
+        return own, stored
+    if media.covers(name, media.OCTETS) and not anything:
+        if wanted in ("*", stored) or (wanted in ("", EXPLICIT_LE) and stored == EXPLICIT_LE):
+            return media.OCTETS, stored
+        if wanted in ("", EXPLICIT_LE) or type_of(wanted) == media.OCTETS:
+            target = wanted or EXPLICIT_LE
+            return (media.OCTETS, target) if reach(target) else None
+    target = wanted if wanted not in ("", "*") else "" if anything else _DEFAULTS.get(name, "")
+    if not target or not (anything or media.covers(name, type_of(target))):
+        return None
+    return (type_of(target), target) if reach(target) else None

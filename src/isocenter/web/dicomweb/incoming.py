@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from isocenter import telemetry
-from isocenter.archive.ingest import Ingest, Origin, Reception, Stored
+from isocenter.archive.ingest import Origin, Reception, Stored
 from isocenter.dicom import part10
 from isocenter.dicom.deflate import Inflating
 from isocenter.dicom.elements import Window, encoding_of, walk_window
@@ -48,6 +48,14 @@ class Taken:
         return self.sop_class, self.sop_uid
 
 
+class Receiving(Protocol):
+    """Lets an object into the archive; `Ingest` does."""
+
+    def receive(self, origin: Origin, sop_class: str, sop_instance: str, syntax: str) -> Reception:
+        """See `Ingest.receive`."""
+        ...
+
+
 class Part(Protocol):
     """One part of a body, given its bytes as they come."""
 
@@ -67,7 +75,7 @@ class Incoming:
 
     def __init__(
         self,
-        ingest: Ingest,
+        ingest: Receiving,
         origin: Callable[[], Origin],
         study: str,
         parser: Parser | None,
@@ -171,7 +179,7 @@ class Incoming:
 class _Part:
     """One object. `head` gathers its beginning until it is known what is being received."""
 
-    def __init__(self, ingest: Ingest, origin: Callable[[], Origin], study: str) -> None:
+    def __init__(self, ingest: Receiving, origin: Callable[[], Origin], study: str) -> None:
         self._ingest, self._origin, self._study = ingest, origin, study
         self._head = bytearray()
         self._header: part10.FileHeader | None = None

@@ -1,8 +1,9 @@
 """Which representation of an object a client gets, and its bytes as a Part 10 file (PS3.18 8.7.3, 10.4).
 
 Without a transfer syntax in Accept the default is Explicit VR Little Endian; `*` means as stored. In Implicit VR Little
-Endian and Explicit VR Big Endian nothing leaves, whatever is asked for (PS3.18 8.7.3). Native data sets are converted;
-compressed pixel data leaves as it is stored or not at all.
+Endian and Explicit VR Big Endian nothing leaves, whatever is asked for (PS3.18 8.7.3). Objects are converted among the
+native syntaxes, and transcoded (`leaving`) where that loses nothing, or where the installation lets clients ask for a
+syntax that loses. Video leaves as it is stored or not at all.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from isocenter.archive.retrieval.instances import Located, Reader, reader
 from isocenter.dicom.convert import Conversion, can_convert
 from isocenter.dicom.part10 import outgoing_header
 from isocenter.dicom.uids import EXPLICIT_BE, EXPLICIT_LE, name_of, transfer_syntax
+from isocenter.imaging.plan import may_transcode
 from isocenter.store.api import Store
 from isocenter.web import media
 from isocenter.web.media import MediaType
@@ -29,6 +31,16 @@ def stays_here(syntax: str) -> bool:
     return syntax == EXPLICIT_BE or transfer_syntax(syntax).implicit
 
 
+def leaves_in(syntax: str) -> bool:
+    """Whether frames by themselves leave in this transfer syntax: there is none deflated as a whole."""
+    return not stays_here(syntax) and not transfer_syntax(syntax).deflated
+
+
+def unchanged_syntax(located: Located) -> str:
+    """The transfer syntax of an object whose pixels are left alone."""
+    return EXPLICIT_LE if stays_here(located.syntax) else located.syntax
+
+
 class Wish:
     """One way that the client takes objects: in parts or single, in which transfer syntax."""
 
@@ -37,8 +49,13 @@ class Wish:
     def __init__(self, multipart: bool, syntax: str, any_type: bool, zipped: bool = False) -> None:
         self.multipart, self.syntax, self.any_type, self.zipped = multipart, syntax, any_type, zipped
 
-    def syntax_for(self, located: Located) -> str | None:
-        """The transfer syntax that the object leaves in, None if it can't in a way that is asked for.
+    def contained_like(self, other: "Wish") -> bool:
+        """Whether both are for parts, or for one object by itself."""
+        return not other.zipped and self.multipart == other.multipart
+
+    def syntax_for(self, located: Located, *, lossy: bool = False) -> str | None:
+        """The transfer syntax that the object leaves in, None if it can't in a way that is asked for, as far as its
+        stored syntax tells. `lossy`: one that loses is followed where it is named.
 
         Who takes any type gets compressed objects as they are, and so does who names no syntax for video, which nobody
         wants decoded.
@@ -50,12 +67,12 @@ class Wish:
         if self.syntax and self.syntax != AS_STORED:
             if stays_here(self.syntax):
                 return None
-            return self.syntax if can_convert(stored, self.syntax) else None
-        if stored == EXPLICIT_LE or can_convert(stored, EXPLICIT_LE):
-            return EXPLICIT_LE
-        if barred:
-            return None
-        return stored if self.any_type or transfer_syntax(stored).video else None
+            return self.syntax if may_transcode(stored, self.syntax, lossy=lossy) else None
+        if barred or can_convert(stored, EXPLICIT_LE):
+            return EXPLICIT_LE if can_convert(stored, EXPLICIT_LE) else None
+        if self.any_type or transfer_syntax(stored).video:
+            return stored
+        return EXPLICIT_LE if may_transcode(stored, EXPLICIT_LE) else None
 
 
 def wishes(accepted: list[MediaType]) -> list[Wish]:

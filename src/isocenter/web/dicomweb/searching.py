@@ -3,19 +3,16 @@
 A short answer is gathered and sent whole; a long one is streamed page by page, while no connection is held.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import NamedTuple
 
 from isocenter.archive import query as archive_query
 from isocenter.archive.query import Query
 from isocenter.declarations.query_keys import Key, Level, Path, dotted, key, keys_for, resolve
-from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.coding import compressed
 from isocenter.web.dicomweb import search_rows
-from isocenter.web.dicomweb.native_model import xml_of
+from isocenter.web.dicomweb.search_forms import Form, body, form_of
 from isocenter.web.dicomweb.search_parameters import Search, parse
 from isocenter.web.problem import Problem
 from isocenter.web.reply import Pieces, Reply
@@ -25,7 +22,6 @@ _GATHERED = 2000
 _PATIENT_ID, _STUDY_UID = (0x00100020,), (0x0020000D,)
 _COUNTED = 10_000
 """Matches are counted exactly up to here (X-Total-Count)."""
-_BOUNDARY = "isocenter-search"
 
 _COMMON = "SpecificCharacterSet InstanceAvailability RetrieveURL TimezoneOffsetFromUTC"
 _PATIENT = (
@@ -84,44 +80,8 @@ async def instances(call: Call) -> Reply:
     return await _search(call, Level.IMAGE)
 
 
-class _Form(NamedTuple):
-    """How rows are put together to a body."""
-
-    content_type: str
-    begin: bytes
-    row: Callable[[bytes, bool], bytes]
-    """(JSON of a row, whether it is the first) -> its bytes."""
-    end: bytes
-
-
-def _json_row(row: bytes, first: bool) -> bytes:
-    return row if first else b"," + row
-
-
-def _xml_row(row: bytes, first: bool) -> bytes:
-    return b"--%b\r\nContent-Type: application/dicom+xml\r\n\r\n%b\r\n" % (_BOUNDARY.encode(), xml_of(row))
-
-
-_XML_FORM = _Form(
-    f'{media.MULTIPART}; type="{media.XML}"; boundary={_BOUNDARY}', b"", _xml_row, f"--{_BOUNDARY}--\r\n".encode()
-)
-
-
-def _form(call: Call) -> _Form:
-    """JSON unless the client takes only XML. Raises Problem 406."""
-    if not call.accepted:
-        return _Form(media.JSON, b"[", _json_row, b"]")
-    for wished in call.accepted:
-        for kind in (media.JSON, media.PLAIN_JSON):
-            if media.covers(wished.name, kind):
-                return _Form(kind, b"[", _json_row, b"]")
-        if media.covers(wished.root, media.XML):
-            return _XML_FORM
-    raise Problem(406, f'the answer comes as {media.JSON} or {media.MULTIPART}; type="{media.XML}"')
-
-
 async def _search(call: Call, level: Level) -> Reply:
-    form = _form(call)
+    form = form_of(call)
     search = parse(call.query)
     _bounded(call, search)
     if level in (Level.SERIES, Level.IMAGE):
@@ -159,7 +119,7 @@ def _query(call: Call, level: Level, search: Search) -> tuple[Query, list[str]]:
         returns=tuple(returns),
         fuzzy=search.fuzzy,
         empty=search.empty,
-        ordered=bool(search.offset) or limit is not None,
+        ordered=bool(search.offset) or limit is not None or below_study,
         offset=search.offset,
         limit=limit,
         more=more,
@@ -175,7 +135,7 @@ def _warnings(level: Level, search: Search, more: tuple[Key, ...]) -> list[str]:
     return found
 
 
-def _run(call: Call, level: Level, query: Query, form: _Form, warnings: list[str]) -> Reply:
+def _run(call: Call, level: Level, query: Query, form: Form, warnings: list[str]) -> Reply:
     """Fetch the first rows, or all if they are few. Runs in a thread."""
     database, settings = call.context.database, call.context.settings
     result = archive_query.search(database, replace(query, view=call.view))
@@ -201,15 +161,6 @@ def _run(call: Call, level: Level, query: Query, form: _Form, warnings: list[str
         del headers["Content-Type"]
         return Reply(204, headers)
     if whole:
-        return compressed(call, Reply(200, headers, b"".join(_body(gathered, form))))
+        return compressed(call, Reply(200, headers, b"".join(body(gathered, form))))
     rest = chain(gathered, (row for page in result.pages for row in write(page)))
-    return Reply(200, headers, source=Pieces(_body(rest, form), None), lane=call.context.lanes.query)
-
-
-def _body(rows: Iterable[bytes], form: _Form) -> Iterator[bytes]:
-    yield form.begin
-    first = True
-    for row in rows:
-        yield form.row(row, first)
-        first = False
-    yield form.end
+    return Reply(200, headers, source=Pieces(body(rest, form), None), lane=call.context.lanes.query)

@@ -1,33 +1,32 @@
 """The DICOMweb service as an ASGI application: which resource and method goes to which handler (PS3.18 10.1)."""
 
 import re
-import time
 from collections.abc import Awaitable, Callable
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from isocenter import telemetry
-from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.web.call import Call
 from isocenter.web.context import WebContext
 from isocenter.web.dicomweb import (
     bulk,
     capabilities,
+    committing,
     deleting,
     framing,
+    gathered,
     metadata,
+    non_patient,
     rejecting,
+    rendered,
     retrieving,
     searching,
     stating,
     storing,
+    thumbnails,
 )
-from isocenter.web.problem import Problem, problem_of
-from isocenter.web.reply import Reply, problem_reply, send_reply
-
-log = telemetry.logger("web")
+from isocenter.web.edge import answered
+from isocenter.web.problem import Problem
+from isocenter.web.reply import Reply
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
@@ -49,15 +48,36 @@ _RESOURCES: tuple[tuple[str, dict[str, Handler]], ...] = (
     (_INSTANCE + "/metadata", {"GET": metadata.metadata}),
     (_INSTANCE + "/frames/{frames}", {"GET": framing.frames}),
     (_INSTANCE + "/bulkdata/{bulk+}", {"GET": bulk.bulkdata}),
+    (_STUDY + "/pixeldata", {"GET": gathered.pixeldata}),
+    (_STUDY + "/bulkdata", {"GET": gathered.bulkdata}),
+    (_SERIES + "/pixeldata", {"GET": gathered.pixeldata}),
+    (_SERIES + "/bulkdata", {"GET": gathered.bulkdata}),
+    (_INSTANCE + "/pixeldata", {"GET": gathered.pixeldata}),
+    (_INSTANCE + "/bulkdata", {"GET": gathered.bulkdata}),
+    (_STUDY + "/rendered", {"GET": rendered.rendered}),
+    (_STUDY + "/thumbnail", {"GET": thumbnails.thumbnail}),
+    (_SERIES + "/rendered", {"GET": rendered.rendered}),
+    (_SERIES + "/thumbnail", {"GET": thumbnails.thumbnail}),
+    (_INSTANCE + "/rendered", {"GET": rendered.rendered}),
+    (_INSTANCE + "/thumbnail", {"GET": thumbnails.thumbnail}),
+    (_INSTANCE + "/frames/{frames}/rendered", {"GET": rendered.rendered}),
+    (_INSTANCE + "/frames/{frames}/thumbnail", {"GET": thumbnails.thumbnail}),
     ("/series", {"GET": searching.series}),
     ("/instances", {"GET": searching.instances}),
     ("/patients", {"GET": searching.patients}),
     (_STUDY + "/reject/{code}", {"POST": rejecting.reject}),
     (_SERIES + "/reject/{code}", {"POST": rejecting.reject}),
     (_INSTANCE + "/reject/{code}", {"POST": rejecting.reject}),
+    ("/commitment-requests/{transaction}", {"GET": committing.result, "POST": committing.request}),
     ("/conformance", {"GET": stating.statement}),
+    *((path, dict(handlers)) for path, handlers in non_patient.resources()),
 )
 _TABLE = [("/", ["GET"]), *((path, list(handlers)) for path, handlers in _RESOURCES)]
+
+
+def described() -> tuple[tuple[str, str, str, str, str], ...]:
+    """What the service can do, for the conformance statement (`capabilities.rows`)."""
+    return tuple(capabilities.rows(_TABLE))
 
 
 def _pattern(path: str) -> re.Pattern[str]:
@@ -76,37 +96,17 @@ class DicomWeb:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever fails becomes a problem document."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        begun = time.perf_counter()
-        method = scope["method"]
-        head = method == "HEAD"
-        try:
-            reply = await self._answer(scope, receive, "GET" if head else method)
-            await send_reply(reply, receive, watched, head=head)
-            status = reply.status
-        except Exception as fault:
-            if started:
-                log.error("request.broken_off", exc_info=True, method=method)
-                raise
-            reply = problem_reply(_problem(fault, method))
-            status = reply.status
-            await send_reply(reply, receive, watched, head=head)
-        telemetry.count("isocenter_web_requests_total", method=method, status=str(status))
-        telemetry.observe("isocenter_web_seconds", time.perf_counter() - begun)
+        await answered(scope, receive, send, self._answer)
 
     async def _answer(self, scope: Scope, receive: Receive, method: str) -> Reply:
         path = _path(scope)
         if path in ("", "/") and method in ("GET", "OPTIONS"):
-            return capabilities.reply(Call(scope, receive, self.context, {}), _TABLE)
+            call = Call(scope, receive, self.context, {})
+            if method == "GET" and capabilities.wants_statement(call):
+                return await stating.statement(call)
+            return capabilities.reply(call, _TABLE)
+        if path in ("", "/"):
+            raise Problem(405, "this resource takes GET, HEAD, OPTIONS", {"Allow": "GET, HEAD, OPTIONS"})
         for pattern, handlers in _ROUTES:
             found = pattern.match(path)
             if found is None:
@@ -121,32 +121,12 @@ class DicomWeb:
         raise Problem(404, "no such resource")
 
 
-def _problem(fault: Exception, method: str) -> Problem:
-    if isinstance(fault, Problem):
-        return fault
-    if isinstance(fault, IsocenterError):
-        return problem_of(fault)
-    if isinstance(fault, OperationalError | InterfaceError | PoolTimeout):
-        log.error("request.database_away", exc_info=True, method=method)
-        return problem_of(Retriable(Reason.OUT_OF_RESOURCES, "the database does not answer"))
-    log.error("request.failed", exc_info=True, method=method)
-    return Problem(500, "the server failed; its log says where")
-
-
 def _path(scope: Scope) -> str:
     path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
     for prefix in _PREFIXES:
         if path == prefix or path.startswith(prefix + "/"):
             return path.removeprefix(prefix)
     return path
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
 
 
 def create_app(context: WebContext) -> DicomWeb:

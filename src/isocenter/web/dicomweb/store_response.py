@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from isocenter.archive.ingest import Stored
+from isocenter.declarations.non_patient import MODEL_OF
 from isocenter.declarations.statuses import (
     COERCED,
     DOES_NOT_MATCH_SOP_CLASS,
@@ -13,7 +14,7 @@ from isocenter.declarations.statuses import (
 from isocenter.dicom import json_model
 from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.web.dicomweb.incoming import Taken
-from isocenter.web.root import study_url
+from isocenter.web.root import non_patient_url, study_url
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00081150, 0x00081155
 _RETRIEVE_URL, _WARNING, _FAILURE = 0x00081190, 0x00081196, 0x00081197
@@ -53,7 +54,7 @@ def _cause(refusal: IsocenterError) -> Reason:
 def module(taken: Sequence[Taken], root: str, study: str, broken: bool) -> bytes:
     """The module as a DICOM JSON object. FailedSOPSequence is there only if something failed."""
     members = []
-    studies = {one.stored.study_uid for one in taken if one.stored}
+    studies = {one.stored.study_uid for one in taken if one.stored and one.stored.study_uid}
     if study or len(studies) == 1:
         members.append(json_model.element(_RETRIEVE_URL, "UR", study_url(root, study or studies.pop())))
     failed = [_failed(one) for one in taken if one.refusal and one.sop_uid]
@@ -86,7 +87,10 @@ def _failed(one: Taken) -> bytes:
 def _referenced(one: Taken, root: str) -> bytes:
     stored = one.stored
     assert stored is not None
+    alone = MODEL_OF.get(one.sop_class) if not stored.study_uid else None
     url = study_url(root, stored.study_uid, stored.series_uid, stored.sop_uid)
+    if alone is not None:
+        url = non_patient_url(root, alone.resource, stored.sop_uid)
     reason = _warning(stored)
     warning = [json_model.element(_WARNING, "US", reason)] if reason else []
     return json_model.data_set([*_named(one), json_model.element(_RETRIEVE_URL, "UR", url), *warning])

@@ -17,7 +17,7 @@ from isocenter.web import media
 from isocenter.web.body import Disconnected, Inflater, pump
 from isocenter.web.call import Call
 from isocenter.web.dicomweb.described import MODELS, Described
-from isocenter.web.dicomweb.incoming import Incoming
+from isocenter.web.dicomweb.incoming import Incoming, Receiving
 from isocenter.web.dicomweb.native_model import xml_of
 from isocenter.web.dicomweb.store_response import module, status_of
 from isocenter.web.multipart import Parser
@@ -27,12 +27,16 @@ from isocenter.web.reply import Reply
 
 async def store(call: Call) -> Reply:
     """POST /studies and /studies/{study}."""
+    return await taken_in(call, call.context.ingest, call.path.get("study", ""))
+
+
+async def taken_in(call: Call, ingest: Receiving, study: str = "") -> Reply:
+    """Store the body's objects through `ingest`, those of `study` alone where it is given."""
     xml = _wants_xml(call)
     settings, lanes = call.context.settings, call.context.lanes
     if settings.max_body and int(call.headers.get("content-length") or 0) > settings.max_body:
         raise Problem(413, f"the body is larger than {settings.max_body} bytes")
-    study = call.path.get("study", "")
-    incoming = _incoming(call, study)
+    incoming = _incoming(call, ingest, study)
     try:
         await pump(call.receive, lanes.ingest, incoming.work, settings.max_body)
     except Disconnected:
@@ -43,14 +47,14 @@ async def store(call: Call) -> Reply:
     return _answer(call, incoming, study, xml)
 
 
-def _incoming(call: Call, study: str) -> Incoming:
+def _incoming(call: Call, ingest: Receiving, study: str) -> Incoming:
     """What takes the body. Raises Problem 415."""
     context = call.context
     kind = media.parse(call.headers.get("content-type", ""))
     if kind is None:
         raise Problem(415, "a Content-Type is needed")
     parser = Parser(kind.parameters.get("boundary", "")) if kind.multipart else None
-    given = (context.ingest, partial(_origin, call), study, parser, _inflater(call), context.lanes.finishers)
+    given = (ingest, partial(_origin, call), study, parser, _inflater(call), context.lanes.finishers)
     if kind.root in MODELS:
         return Described(*given, kind=kind.root, folder=context.settings.folder, floor=context.settings.floor)
     if kind.root == media.DICOM or (kind.multipart and kind.root in (media.OCTETS, "*/*")):

@@ -6,28 +6,30 @@ stored member of unknown length, can take them too.
 """
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from isocenter.archive.retrieval.instances import Located, Selection, series_of
+from isocenter.archive.retrieval.instances import Selection, series_of
 from isocenter.dicom.directory import WANTED, Entry, directory
 from isocenter.dicom.json_reading import text_of
 from isocenter.web.call import Call
 from isocenter.web.conditions import tag_of, unchanged
 from isocenter.web.dicomweb import objects
 from isocenter.web.dicomweb.metadata import objects_of
+from isocenter.web.dicomweb.retrieving import Chosen, leavings
 from isocenter.web.reply import Pieces, Reply
 
-Chosen = Sequence[tuple[Located, str]]
+Known = dict[str, tuple[tuple[str, ...], str]]
+"""File ID and transfer syntax by SOP Instance UID."""
 _LARGE: Final = 1 << 31
 _SOP_INSTANCE: Final = "00080018"
 
 
 def archive(call: Call, chosen: Chosen) -> Reply:
     """The ZIP file. Runs in a thread."""
-    state = [f"{one.digest} {one.id} {one.overlay} {syntax}" for one, syntax in chosen]
+    state = [f"{one.digest} {one.id} {one.overlay} {syntax}" for one, syntax, _ in chosen]
     headers = {"Content-Type": objects.ZIP, "Vary": "Accept", "ETag": tag_of(objects.ZIP, *state, weak=True)}
     if unchanged(call, headers["ETag"]):
         return Reply(304, headers)
@@ -39,13 +41,15 @@ def _pieces(call: Call, chosen: Chosen) -> Iterator[bytes]:
     sink = _Sink()
     names = _file_ids(chosen)
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=0) as made:  # type: ignore[call-overload]
-        for (one, syntax), name in zip(chosen, names, strict=True):
-            with made.open(_info("/".join(name)), "w", force_zip64=one.size > _LARGE) as member:
-                for piece in objects.pieces(call.context.store, one, syntax):
+        known: Known = {}
+        for leaving, name in zip(leavings(call, chosen), names, strict=True):
+            known[leaving.located.sop_uid] = (name, leaving.syntax)
+            with made.open(_info("/".join(name)), "w", force_zip64=leaving.longest > _LARGE) as member:
+                for piece in leaving.pieces():
                     member.write(piece)
                     yield from sink.taken()
             yield from sink.taken()
-        made.writestr(_info("DICOMDIR"), directory(_entries(call, chosen, names)))
+        made.writestr(_info("DICOMDIR"), directory(_entries(call, chosen, known)))
     yield from sink.taken()
 
 
@@ -61,15 +65,14 @@ def _file_ids(chosen: Chosen) -> list[tuple[str, ...]]:
     series: dict[int, int] = {}
     counts: dict[int, int] = {}
     names: list[tuple[str, ...]] = []
-    for one, _ in chosen:
+    for one, _, _ in chosen:
         number = series.setdefault(one.series, len(series))
         counts[one.series] = counts.get(one.series, -1) + 1
         names.append(("PT000000", "ST000000", f"SE{number:06d}", f"IM{counts[one.series]:06d}"))
     return names
 
 
-def _entries(call: Call, chosen: Chosen, names: list[tuple[str, ...]]) -> Iterator[Entry]:
-    known = {one.sop_uid: (name, syntax) for (one, syntax), name in zip(chosen, names, strict=True)}
+def _entries(call: Call, chosen: Chosen, known: Known) -> Iterator[Entry]:
     for written in _models(call, chosen):
         read = msgspec.json.decode(written, type=dict[str, msgspec.Raw])
         model = {tag: msgspec.json.decode(value) for tag, value in read.items() if tag in WANTED}
