@@ -1,6 +1,6 @@
 """Every figure in turn, each beside its peers in the same run: python -m bench [FIGURE ...]
 
-Figures: store retrieve find web memory transcode frames. Takes about an hour on two cores, and 6 GB under $ISOCENTER_BENCH.
+Figures: store retrieve find web memory transcode frames render. Takes about an hour on two cores, and 6 GB under $ISOCENTER_BENCH.
 """
 
 import runpy
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FIGURES = ("store", "retrieve", "find", "web", "memory", "transcode", "frames")
+FIGURES = ("store", "retrieve", "find", "web", "memory", "transcode", "frames", "render")
 
 
 def main(wanted: list[str]) -> int:

@@ -1,8 +1,8 @@
 // Open studies in the OHIF viewer. On standard input, as JSON:
-//   {chromium, page, root, folder, patience, studies: [{name, address, steps, ready, needs}, ...]}
-// where `steps` are selectors with what to do to each: [["dblclick", "text=SEG"], ...], `ready` is a JavaScript
+//   {chromium, page, root, folder, patience, studies: [{name, address, first, steps, ready, needs, white}, ...]}
+// where `first` is a JavaScript expression that is waited for, `steps` are selectors with what to do to each: [["dblclick", "text=SEG"], ...], `ready` is a JavaScript
 // expression that becomes true once the study is shown, and `needs` is part of the address of a request below `root` that
-// must have been answered by then. On standard output for each: {name, shown, asked: status and address of all requests
+// must have been answered by then, and `white` how many pixels of the page are to be white. On standard output for each: {name, shown, asked: status and address of all requests
 // below `root`, told: errors of the page, picture: a file in `folder`}.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,13 +18,15 @@ const browser = await chromium.launch({
 try {
   const given = [];
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
+  // the tour that a newcomer is given lies over everything
+  await context.addInitScript(() => localStorage?.setItem("shownTours", '["basicViewerTour"]'));
   for (const study of asked.studies) given.push(await open(context, study));
   process.stdout.write(JSON.stringify(given));
 } finally {
   await browser.close();
 }
 
-async function open(context, { name, address, steps, ready, needs }) {
+async function open(context, { name, address, first, steps, ready, needs, white }) {
   const page = await context.newPage();
   const timeout = asked.patience * 1000;
   const answered = [];
@@ -39,11 +41,15 @@ async function open(context, { name, address, steps, ready, needs }) {
   let shown = true;
   try {
     await page.goto(`${asked.page}${address}`);
+    await becomes(page, first, Date.now() + timeout);
     for (const [act, selector] of steps) await page.locator(selector).first()[act]({ timeout });
-    await page.waitForFunction(ready, null, { timeout, polling: 250 });
+    await becomes(page, ready, Date.now() + timeout);
     if (!(await needed)) throw new Error(`nothing was asked for like ${needs}`);
     // the frame after the one in which it became true has been painted
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    const until = Date.now() + timeout;
+    while (white && (await whites(context, await page.screenshot())) < white)
+      if (Date.now() > until) throw new Error("the page stays dark");
   } catch (error) {
     shown = false;
     told.push(String(error));
@@ -52,4 +58,35 @@ async function open(context, { name, address, steps, ready, needs }) {
   await page.screenshot({ path: picture });
   await page.close();
   return { name, shown, asked: answered, told, picture };
+}
+
+// Wait for an expression, moving the mouse over the page now and then: what was drawn late is painted by that.
+async function becomes(page, ready, until) {
+  for (let step = 0; ; step += 1) {
+    try {
+      return await page.waitForFunction(ready, null, { timeout: 3000, polling: 250 });
+    } catch (error) {
+      if (Date.now() > until) throw error;
+      await page.mouse.move(600 + (step % 2) * 40, 400);
+    }
+  }
+}
+
+// How many white pixels a picture has, counted by a page of its own.
+async function whites(context, picture) {
+  const page = await context.newPage();
+  try {
+    return await page.evaluate(async (data) => {
+      const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+      const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+      const drawn = new OffscreenCanvas(image.width, image.height).getContext("2d");
+      drawn.drawImage(image, 0, 0);
+      const pixels = drawn.getImageData(0, 0, image.width, image.height).data;
+      let found = 0;
+      for (let at = 0; at < pixels.length; at += 4) if (pixels[at] > 250 && pixels[at + 1] > 250 && pixels[at + 2] > 250) found += 1;
+      return found;
+    }, picture.toString("base64"));
+  } finally {
+    await page.close();
+  }
 }

@@ -27,7 +27,7 @@ from isocenter.errors import Reason, Refused
 from isocenter.imaging.codecs import codec
 from isocenter.imaging.engine import Engine
 from isocenter.imaging.frames import FrameBytes, frames_of
-from isocenter.imaging.picture import ANIMATED, JPEG, MEDIA_TYPES, Picture
+from isocenter.imaging.picture import ANIMATED, MEDIA_TYPES, Picture
 from isocenter.imaging.rendering import header as headers
 from isocenter.imaging.rendering.annotations import lines_of
 from isocenter.imaging.rendering.header import Header
@@ -40,8 +40,10 @@ from isocenter.store.api import Store
 
 _KEPT: Final = 64
 _KEPT_PICTURES: Final = 256
-_KEPT_BYTES: Final = 16 << 20
-"""Of headers, and of pictures again: those of a study list's thumbnails, or of what several people look at."""
+_KEPT_BYTES: Final = 32 << 20
+"""Of headers: those of images with thousands of frames take a while to read."""
+_KEPT_PICTURE_BYTES: Final = 16 << 20
+"""Of pictures: those of a study list's thumbnails, or of what several people look at."""
 _LONGEST_STATE: Final = 64 << 20
 
 
@@ -75,7 +77,7 @@ class Rendering:
     def __init__(self, store: Store, engine: Engine, limits: Limits | None = None) -> None:
         self._store, self._engine, self._limits = store, engine, limits or Limits()
         self._known = Kept[_Known](_KEPT, _KEPT_BYTES, _size)
-        self._pictures = Kept[Rendered](_KEPT_PICTURES, _KEPT_BYTES, lambda made: len(made.data))
+        self._pictures = Kept[Rendered](_KEPT_PICTURES, _KEPT_PICTURE_BYTES, lambda made: len(made.data))
 
     def renderable(self, located: Located) -> tuple[str, ...]:
         """The media types of pictures that can be made of an instance, the default first; () where none can: it has no
@@ -103,11 +105,11 @@ class Rendering:
 
     def thumbnail(self, located: Located, frame: int | None, picture: Picture) -> Rendered:
         """A picture of a frame, None for the representative one; an icon of what is no image or can't be decoded."""
-        if picture.media_type in ANIMATED and frame is None:
-            picture = picture._replace(media_type=JPEG)
-        if self.renderable(located):
-            return self.rendered(located, () if frame is None else (frame,), picture)
-        return _drawn(*self._engine.drawn(Icon(subject_of(located.sop_class, located.syntax), picture)), ())
+        if not self.renderable(located):
+            return _drawn(*self._engine.drawn(Icon(subject_of(located.sop_class, located.syntax), picture)), ())
+        if frame is None and picture.media_type in ANIMATED:
+            frame = self._representative(located)
+        return self.rendered(located, () if frame is None else (frame,), picture)
 
     def _made(self, located: Located, frames: Sequence[int], picture: Picture, state: Located | None) -> Rendered:
         with reader(self._store, located) as opened:
@@ -122,6 +124,10 @@ class Rendering:
 
     # --- what is known of objects
 
+    def _representative(self, located: Located) -> int:
+        with reader(self._store, located) as opened:
+            return _standing(self._looked_at(located, _Source(located, opened)))
+
     def _looked_at(self, located: Located, source: "_Source") -> _Known:
         key = (located.store_key, located.overlay)
         known = self._known.get(key)
@@ -132,11 +138,11 @@ class Rendering:
         return known._replace(frames=replace(known.frames, read=source.read))
 
     def _look(self, located: Located, source: "_Source") -> _Known:
-        header = headers.read(source.read, source.size, source.syntax, changes_of(self._store, located))
+        header, scan = headers.read(source.read, source.size, source.syntax, changes_of(self._store, located))
         if header.pixels is None:
             raise Refused(Reason.NOT_ACCEPTABLE, "the object has no pixels that can be drawn")
         self._engine.check(header.pixels)
-        return _Known(located.store_key, header, frames_of(header.scan, header.pixels, source.read, source.size))
+        return _Known(located.store_key, header, frames_of(scan, header.pixels, source.read, source.size))
 
     def _state(self, located: Located) -> DataSet:
         """A presentation state, which is small. Edits are about whom it belongs to, and are not looked at."""
@@ -154,7 +160,7 @@ class Rendering:
             return tuple(frames)
         if picture.media_type in ANIMATED:
             return tuple(range(1, known.frames.count + 1))
-        return (min(representative(known.header.attributes), known.frames.count),)
+        return (_standing(known),)
 
     def _asked(self, known: _Known, number: int, picture: Picture) -> tuple[Draw, tuple[str, ...]]:
         """How a frame is to be drawn; there may be warnings."""
@@ -218,6 +224,11 @@ class _Source:
             whole = inflate(opened.pread(opened.size, 0))
             self.syntax, self.size = EXPLICIT_LE, len(whole)
             self.read = lambda at, n: whole[at : at + n]
+
+
+def _standing(known: _Known) -> int:
+    """The number of the frame that stands for all."""
+    return min(representative(known.header.attributes), known.frames.count)
 
 
 def _drawn(drawn: Drawn, data: memoryview, warnings: tuple[str, ...]) -> Rendered:

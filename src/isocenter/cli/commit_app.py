@@ -67,7 +67,10 @@ def again(
 
 @app.command("list")
 def list_(
-    role: Annotated[str, typer.Option("--role", help="scp: what others asked of us; scu: what we asked.")] = "",
+    role: Annotated[
+        str,
+        typer.Option("--role", help="scp, web: what others asked of us, over DIMSE, over HTTP; scu: what we asked."),
+    ] = "",
     state: Annotated[str, typer.Option("--state", help="Only those in this state.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")] = 100,
     json: options.Json = False,

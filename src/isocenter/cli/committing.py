@@ -224,4 +224,5 @@ def _line(found: Transaction) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(found.created_at / 1e6))
     direction = "to" if found.role == "scu" else "from"
     comment = f": {found.comment}" if found.comment else ""
-    return f"{found.id}  {at}  {found.ae} {direction} {found.peer}  {found.state}{comment}"
+    peer = f"{found.address} over HTTP" if found.role == "web" else found.peer
+    return f"{found.id}  {at}  {found.ae} {direction} {peer}  {found.state}{comment}"

@@ -19,7 +19,7 @@ class Imaging(Frozen, frozen=True, kw_only=True):
     animation: Positive = 64_000_000
     """Largest animation (GIF), in pixels of all its frames together."""
     font: str = ""
-    """A TrueType file whose letters annotations are drawn with; empty: the one built in, which has Latin letters only."""
+    """A TrueType file whose letters annotations are drawn with; empty: the one built in, with Latin letters only."""
     lossy_on_request: bool = False
     """A DICOMweb client that names a lossy transfer syntax gets it: another instance then, that says what it was made
     of. If not, 406."""

@@ -37,8 +37,8 @@ START = Position(0, 0)
 
 
 class Change(NamedTuple):
-    """One change. `kind` is stored, version, conflict, replaced, deleted, edited, rejected, restored or compressed; UIDs are ''
-    below its level."""
+    """One change. `kind` is stored, version, conflict, replaced, deleted, edited, rejected, restored or compressed;
+    UIDs are '' below its level."""
 
     transaction: int
     sequence: int

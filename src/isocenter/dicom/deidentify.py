@@ -8,7 +8,7 @@ text that stays but holds the patient's name, id or accession number gives way t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from isocenter.dicom.dataset import DataSet, Element, items, sequence, text
@@ -72,7 +72,7 @@ _MOVED: Final = ("113107", "Retain Longitudinal Temporal Information Modified Da
 class Profile:
     """The profile as an installation has it."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     """What pseudonyms are made with; never empty."""
     keep: frozenset[Option] = frozenset()
     """Options that keep attributes."""

@@ -33,6 +33,7 @@ _LONGEST_TEXT = 1024
 _REMEMBERED = 1 << 16
 """Bytes of shared values beyond which they are not remembered."""
 UTF_8 = b"ISO_IR 192"
+_NON_PATIENT = frozenset(uid.encode("ascii") for uid in MODEL_OF)
 _INDEXED_COLUMNS = frozenset({"study_date", "study_id", "accession", "birth_date", "step_start_date"})
 
 
@@ -78,7 +79,7 @@ def arrival(
     declared = raw.value.strip(b" \0") if raw is not None else b""
     declared = declared or character_set.encode("ascii", "replace")
     named = elements.get(keys.SOP_CLASS)
-    if named is not None and named.value.decode("latin-1").strip("\0 ") in MODEL_OF:
+    if named is not None and named.value.strip(b"\0 ") in _NON_PATIENT:
         own = non_patient.columns_of(scan, _uid(elements, keys.SOP_CLASS), size, read, declared)
         return _alone(scan, own, store_key, digest, size, offset, received_at, source_aet, policy)
     pairs = tuple([pair for pair in elements.items() if pair[0] in wanted.shared])

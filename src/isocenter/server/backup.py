@@ -7,7 +7,8 @@ between is in the copy too and is adopted at the restore.
     FOLDER/backup.json      what it is; written last, so that a folder without it is no backup
     FOLDER/index.db         or index.dump (pg_dump); neither: the restore makes the index anew
     FOLDER/store/           objects, exceptions, journal, archive.json; not the packs, which are derived
-    FOLDER/settings/        isocenter.toml and the digest of the admin token, if the data folder holds them
+    FOLDER/settings/        isocenter.toml, the digest of the admin token and the key of de-identification, if the data
+                            folder holds them
 """
 
 import json
@@ -29,7 +30,7 @@ from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError, Reason, Refused
 from isocenter.index.tables import instance, instance_version, non_patient_instance
-from isocenter.server import startup, tokens
+from isocenter.server import deidentifying, startup, tokens
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
 from isocenter.store.verify import verify
@@ -39,7 +40,7 @@ log = telemetry.logger("server.backup")
 MANIFEST = "backup.json"
 _FORMAT = 1
 _SQLITE_COPY, _POSTGRESQL_COPY = "index.db", "index.dump"
-_SETTINGS = ("isocenter.toml", tokens.FILE_NAME)
+_SETTINGS = ("isocenter.toml", tokens.FILE_NAME, deidentifying.FILE_NAME)
 _PAGE = 1000
 
 Progress = Callable[[int, int], None]

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from isocenter.archive.ingest import Ingest
 from isocenter.archive.rendering import Rendering
 from isocenter.archive.retrieval.instances import Access
+from isocenter.archive.xpaths.workers import Selector
 from isocenter.config import HostedAE
 from isocenter.database import Database
 from isocenter.declarations.query_keys import Key
@@ -18,7 +19,6 @@ from isocenter.imaging.rendering.request import Limits
 from isocenter.rules import Ruleset
 from isocenter.store.api import Store
 from isocenter.web.lanes import Lanes
-from isocenter.web.wado_ws.xpaths import Selector
 
 if TYPE_CHECKING:
     from isocenter.archive.commitment.polled import Polled

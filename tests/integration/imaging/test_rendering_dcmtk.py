@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 
 from imaging_objects import data_set_of
 from isocenter.errors import IsocenterError, Reason
 from isocenter.imaging.engine import Bounds, Engine
-from isocenter.imaging.picture import Window
+from isocenter.imaging.picture import PNG, Picture, Window
 from material import collection_files, packaged_files
 from peer_programs import needs, run
-from pictures import Gallery
+from pictures import Gallery, pixels_of
 
 pytestmark = needs("dcmj2pnm")
 FILES = {path.name: path for path in (*collection_files(), *packaged_files())}
@@ -68,7 +69,6 @@ def differ(one: np.ndarray, other: np.ndarray) -> tuple[float, int]:
         ("US1_UNCR.dcm", ""),
     ],
 )
-@pytest.mark.req("X-QR-48", "X-VIEW-10")
 def test_a_picture_is_the_one_that_dcmtk_makes(gallery: Gallery, tmp_path: Path, name: str, option: str) -> None:
     if name not in FILES:
         pytest.skip(f"no {name} here")
@@ -110,3 +110,23 @@ def test_every_file_of_the_collection_has_a_picture_or_a_reason(gallery: Gallery
             reasons.add(refused.reason)
     assert drawn > 100
     assert reasons <= {Reason.NOT_ACCEPTABLE, Reason.CANNOT_UNDERSTAND}
+
+
+@needs("dcmpsmk", "dcmp2pgm")
+@pytest.mark.parametrize(("rotation", "flip"), [(0, "N"), (90, "N"), (90, "Y"), (180, "Y"), (270, "N")])
+def test_a_presentation_state_is_applied_as_dcmtk_does(
+    gallery: Gallery, tmp_path: Path, rotation: int, flip: str
+) -> None:
+    """It draws bitmaps without overlays and shutters."""
+    path, said, drawn = FILES["MR_small.dcm"], tmp_path / "state.dcm", tmp_path / "picture.pgm"
+    run("dcmpsmk", path, said)
+    state = dcmread(said)
+    state.ImageRotation, state.ImageHorizontalFlip, state.PresentationLUTShape = rotation, flip, "INVERSE"
+    state.SoftcopyVOILUTSequence[0].WindowCenter, state.SoftcopyVOILUTSequence[0].WindowWidth = "500", "700"
+    state.save_as(said)
+    run("dcmp2pgm", "-p", said, path, drawn)
+    found = gallery.rendering.rendered(
+        gallery.hang_file(path), (), Picture(PNG, overlays=False), gallery.hang_file(said)
+    )
+    with Image.open(drawn) as wanted:
+        assert differ(pixels_of(found.data), np.asarray(wanted))[1] <= 1

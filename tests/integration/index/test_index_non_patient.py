@@ -30,9 +30,9 @@ def _held(archive: Running) -> dict[str, list[str]]:
     return found
 
 
-def _answers(archive: Running) -> list[tuple[object, ...]]:
+def _answers(archive: Running) -> list[tuple[str, ...]]:
     rows = archive.rows("non_patient_instance")
-    return sorted(tuple(getattr(row, name) for name in _ROW) for row in rows)
+    return sorted(tuple(str(getattr(row, name)) for name in _ROW) for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from servers import Server, until
 from web_archive import STOW, image, multipart, part10
 
 SETTINGS = {"http__token": "secret", "http__open": False, "http__repository": soap.REPOSITORY}
+DICOM = "application/dicom"
 FILE = '[[ae]]\ntitle = "VAULT"\ncommitment = { check = "digest" }\n'
 
 
@@ -25,6 +26,15 @@ def test_soap_and_commitment_by_a_job(tmp_path: Path) -> None:
             assert client.post("/studies", content=multipart([part10(made)]), headers=STOW).status_code == 200
             found = soap.ask(where, soap.documents(soap.named(made)), **token)
             assert (found.outcome, len(found.contents)) == (soap.SUCCESS, 1)
+
+            uids = {"studyUID": made.StudyInstanceUID, "seriesUID": made.SeriesInstanceUID}
+            query = {"requestType": "WADO", **uids, "objectUID": made.SOPInstanceUID}
+            assert httpx.get(f"{server.url}/wado", params=query).status_code == 401
+            assert client.get(f"{server.url}/wado", params=query).headers["content-type"] == "image/jpeg"
+            nobody = client.get(f"{server.url}/wado", params=query | {"anonymize": "yes", "contentType": DICOM})
+            assert nobody.status_code == 200
+            assert str(made.PatientName).encode() not in nobody.content
+            assert (data / "deidentification.key").exists()
 
             reference = {"00081150": made.SOPClassUID, "00081155": made.SOPInstanceUID}
             item = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in reference.items()}

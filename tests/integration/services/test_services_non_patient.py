@@ -97,8 +97,9 @@ def test_keys_of_a_sequence_hold_in_one_item(
     answers = archive.find({_SOP_UID: uid(""), 0x0072000C: sequence(item)}, model=_FIND)
     assert _uids(answers) == _numbers(*numbers)
     for _, found in answers[:-1]:
-        (first, *_) = found[0x0072000C].value
-        assert isinstance(first, dict)
+        definitions = found[0x0072000C].value
+        assert isinstance(definitions, tuple)
+        (first, *_) = definitions
         # of the item what was asked for, and no more
         assert set(first) == {0x00080060, 0x00082218}
 
@@ -114,7 +115,9 @@ def test_answers_hold_what_was_asked_for_in_the_askers_character_set(archive: Ru
     assert found[0x00720100].value == b"\x02\x00"
     assert set(found) == {0x00080005, 0x00080016, _SOP_UID, _NAME, 0x00720100, 0x00720102, 0x00100010}
     # neither Query/Retrieve Level nor Retrieve AE Title: the models have no levels
-    (screen,) = found[0x00720102].value
+    screens = found[0x00720102].value
+    assert isinstance(screens, tuple)
+    (screen,) = screens
     assert set(screen) == {0x00720104, 0x00720106}
 
 

@@ -239,7 +239,7 @@ def test_the_first_media_type_that_can_be_had_is_taken(site: tuple[str, Archive]
         (ONE, "image/jpeg", {"ImageQuality": "101"}, "urn:dicom:wado:0012"),
         (ONE, "image/jpeg", {"Rows": "-1"}, "urn:dicom:wado:0012"),
         (ONE, "image/jpeg", {"WindowWidth": "10"}, "urn:dicom:wado:0012"),
-        (ONE, "image/jpeg", {"PresentationUID": "1.2", "PresentationSeriesUID": "1.3"}, "urn:dicom:wado:0013"),
+        (ONE, "image/jpeg", {"PresentationUID": "1.2", "PresentationSeriesUID": "1.3"}, "urn:dicom:wado:0019"),
     ],
 )
 def test_what_can_not_be_shown_is_told(

@@ -202,3 +202,13 @@ def test_other_wrong_requests(shared: Web) -> None:
 def test_an_archive_that_commits_to_nothing_is_503(opened: Callable[..., Web]) -> None:
     client, _ = opened(ae=HostedAE(services=("store", "find")))
     assert ask(client, by_instance(FIRST)).status_code == 503
+
+
+def test_the_list_of_requests_names_them(web: Web) -> None:
+    client, archive = web
+    send(client, FIRST)
+    ask(client, by_instance(FIRST))
+    found = rows.latest(archive.database, role="web")
+    assert [(each.state, each.address, each.transaction_uid) for each in found] == [
+        ("reported", "127.0.0.1", TRANSACTION)
+    ]

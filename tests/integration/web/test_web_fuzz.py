@@ -102,7 +102,7 @@ def media_ranges() -> st.SearchStrategy[str]:
     )
     weight = st.sampled_from(["", "; q=0.5", "; q=0", "; q=x", "; q=nan"])
     one = st.builds(lambda kind, q: kind + q, plain | parts, weight)
-    return st.lists(one, max_size=3).map(", ".join)
+    return st.lists(one, max_size=3).map(lambda each: ", ".join(each).strip())
 
 
 paths = st.sampled_from(PATHS)

@@ -28,7 +28,6 @@ Web = tuple[httpx.Client, Archive]
 GREY = Pixels(40, 30, 1, "MONOCHROME2", 16, 12, 11, signed=True)
 COLOUR = Pixels(40, 30, 3, "RGB", frames=3)
 DEEP = Pixels(40, 30, 1, "MONOCHROME2", 32, 32, 31)
-MANY = Pixels(16, 16, 1, "MONOCHROME2", 8, 8, 7, frames=500)
 LOSSLESS = [uid for uid in syntaxes() if uid not in native_syntaxes and may_transcode(uids.EXPLICIT_LE, uid)]
 DEFAULT = {"Accept": 'multipart/related; type="application/dicom"'}
 OCTETS = {"Accept": "application/octet-stream"}

@@ -106,7 +106,6 @@ REPEATED = (0, 2, 0xFFFF, 0, 2, 1, 0, 0)
 """Two values, then a copy of the segment that gave them (at byte 0)."""
 
 
-@pytest.mark.req("X-QR-48")
 def test_segments_make_a_palette(gallery: Gallery) -> None:
     found = drawn(gallery, PALETTE, [(0, 1, 2, 3)], segments(4, 16, DISCRETE, RAMP, REPEATED))
     assert found == [[[0, 0, 255], [64, 64, 0], [128, 128, 255], [255, 192, 0]]]
@@ -280,7 +279,6 @@ def lit(gallery: Gallery, elements: DataSet, frame: int = 1, frames: int = 1, **
 CORNER = [[1, 0], [0, 1]]
 
 
-@pytest.mark.req("X-QR-48")
 @pytest.mark.parametrize(
     ("elements", "expected"),
     [

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from isocenter.dicom.dataset import DataSet, Element, sequence, text, us
-from isocenter.dicom.uids import DEFLATED_LE, EXPLICIT_BE, IMPLICIT_LE
+from isocenter.dicom.dataset import DataSet, Element, encode, sequence, text, us
+from isocenter.dicom.uids import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
 from isocenter.imaging.engine import Engine
 from isocenter.imaging.picture import LINEAR_EXACT, SIGMOID, Window
 from isocenter.imaging.pixels import Pixels
@@ -45,7 +45,7 @@ def shades(
     """The grey that values become."""
     kind = {"float": "<f4", "double": "<f8"}.get(pixels.kind, f"<{'i' if pixels.signed else 'u'}{pixels.cell}")
     frame = np.array([values], kind)
-    located = gallery.hang(image(pixels, [frame], elements), "1.2.840.10008.1.2.1")
+    located = gallery.hang(image(pixels, [frame], elements), EXPLICIT_LE)
     found: list[int] = gallery.pixels(located, **asked)[0].tolist()
     return found
 
@@ -151,7 +151,6 @@ INVERSE: DataSet = {0x20500020: text("CS", "INVERSE")}
         ),
     ],
 )  # fmt: skip
-@pytest.mark.req("X-QR-48", "X-VIEW-10")
 def test_stored_values_become_grey(
     gallery: Gallery, pixels: Pixels, values: Sequence[int], elements: DataSet, expected: list[int]
 ) -> None:
@@ -196,8 +195,8 @@ def test_the_window_of_the_request_replaces_the_objects_own(
 def test_the_way_it_is_encoded_changes_nothing(gallery: Gallery, syntax: str) -> None:
     elements = {0x00283000: lut(-1000, list(range(0, 8000, 2))), 0x00283010: lut(0, list(range(0, 0x8000, 4)))}
     frame = np.array([[-1000, -500, 0, 500, 1000]], "<i2")
-    data = [image(SIGNED, [frame], elements, each) for each in ("1.2.840.10008.1.2.1", syntax)]
-    plain = gallery.pixels(gallery.hang(data[0], "1.2.840.10008.1.2.1"))
+    data = [image(SIGNED, [frame], elements, each) for each in (EXPLICIT_LE, syntax)]
+    plain = gallery.pixels(gallery.hang(data[0], EXPLICIT_LE))
     other = gallery.hang(data[1], syntax)._replace(rows=1)
     assert plain.tolist() == gallery.pixels(other).tolist() != [[0] * 5]
 
@@ -222,7 +221,7 @@ def test_functional_groups_of_a_frame_come_before_shared_ones(gallery: Gallery) 
         0x00281050: ds(7),
         0x00281051: ds(7),
     }
-    located = gallery.hang(image(DEEP, [frame] * 4, elements), "1.2.840.10008.1.2.1")
+    located = gallery.hang(image(DEEP, [frame] * 4, elements), EXPLICIT_LE)
     found = [gallery.pixels(located, number)[0].tolist() for number in (1, 2, 3, 4)]
     shared = [0, 0, 0, 128, 255]
     assert found == [[0, 128, 255, 255, 255], shared, [0, 255, 255, 255, 255], shared]
@@ -232,5 +231,23 @@ def test_fractions_and_single_bits_of_segmentations_are_not_stretched(gallery: G
     fractional = {0x00620001: text("CS", "FRACTIONAL"), 0x0062000E: us(200)}
     assert shades(gallery, BYTES, (0, 50, 100, 150, 200), fractional) == [0, 64, 128, 191, 255]
     bits = Pixels(1, 5, 1, "MONOCHROME2", 1, 1, 0)
-    located = gallery.hang(image(bits, [np.array([[0, 1, 1, 0, 1]], np.uint8)]), "1.2.840.10008.1.2.1")
+    located = gallery.hang(image(bits, [np.array([[0, 1, 1, 0, 1]], np.uint8)]), EXPLICIT_LE)
     assert gallery.pixels(located).tolist() == [[0, 255, 255, 0, 255]]
+
+
+def undefined(content: bytes, tag: bytes = b"\xfe\xff\x00\xe0", end: bytes = b"\xfe\xff\x0d\xe0") -> bytes:
+    """An item of undefined length, or with other tags a sequence."""
+    return tag + b"\xff\xff\xff\xff" + content + end + bytes(4)
+
+
+def test_functional_groups_of_undefined_length_are_read(gallery: Gallery) -> None:
+    windows = [encode({0x00281050: ds(center), 0x00281051: ds(2001)}, EXPLICIT_LE) for center in (1000, 2000, 3000)]
+    voi = b"\x28\x00\x32\x91SQ\0\0"
+    value = b"".join(
+        undefined(undefined(undefined(window), voi, b"\xfe\xff\xdd\xe0") + encode({0x52009999: ds(1)}, EXPLICIT_LE))
+        for window in windows
+    )
+    frame = np.array([VALUES], "<u2")
+    located = gallery.hang(image(DEEP, [frame] * 3, {0x52009230: Element("SQ", value)}), EXPLICIT_LE)
+    found = [gallery.pixels(located, number)[0].tolist() for number in (1, 2, 3)]
+    assert found == [[0, 128, 255, 255, 255], [0, 0, 128, 255, 255], [0, 0, 0, 128, 255]]

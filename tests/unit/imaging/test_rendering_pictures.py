@@ -283,7 +283,9 @@ def test_a_thumbnail_of_an_image_is_small(gallery: Gallery, movie: Located) -> N
     asked = Picture(PNG, width=16, height=16, enlarge=False)
     assert pixels_of(gallery.rendering.thumbnail(movie, None, asked).data).tolist() == [[120] * 16] * 12
     assert pixels_of(gallery.rendering.thumbnail(movie, 2, asked).data)[0, 0] == 60
-    assert gallery.rendering.thumbnail(movie, None, asked._replace(media_type=GIF)).media_type == JPEG
+    still = gallery.rendering.thumbnail(movie, None, asked._replace(media_type=GIF))
+    assert still.media_type == GIF
+    assert pixels_of(still.data)[0, 0].tolist() == [120] * 3
 
 
 # --- refusals

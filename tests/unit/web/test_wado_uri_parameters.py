@@ -1,10 +1,12 @@
 """Reading the query of the URI service: what each parameter means, and what is told about those that are wrong."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isocenter.imaging.picture import Picture, Region, Window
 from isocenter.web.problem import Problem
-from isocenter.web.wado_uri.parameters import asked_of
+from isocenter.web.wado_uri.parameters import PARAMETERS, asked_of
 
 REQUIRED = {"requestType": "WADO", "studyUID": "1.2", "seriesUID": "1.3", "objectUID": "1.4"}
 
@@ -84,3 +86,22 @@ def test_what_is_wrong_is_told(query: list[tuple[str, str]], word: str) -> None:
 def test_what_is_there_twice_is_told() -> None:
     with pytest.raises(Problem, match="rows is given twice"):
         asked_of([*REQUIRED.items(), ("rows", "1"), ("Rows", "2")])
+
+
+_NAMES = st.sampled_from([*PARAMETERS, "requesttype", "accept", "x"])
+_VALUES = st.one_of(
+    st.text(max_size=20), st.integers().map(str), st.floats().map(str),
+    st.sampled_from(["WADO", "1.2", "yes", "image/png,*/*;q=0", "application/dicom", "0,0,1,1", "nan", "1e999", "-0"]),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(_NAMES, _VALUES), max_size=8))
+def test_any_query_is_read_or_refused(query: list[tuple[str, str]]) -> None:
+    given_names = {name.lower() for name, _ in query}
+    whole = [*query, *((name, value) for name, value in REQUIRED.items() if name.lower() not in given_names)]
+    told = ""
+    try:
+        asked_of(whole)
+    except Problem as problem:
+        told = f"{problem.status} {problem.detail}"
+    assert told == "" or told.startswith("400 ")

@@ -7,12 +7,12 @@ import pytest
 
 from isocenter.archive.ingest import Stored
 from isocenter.declarations.statuses import http_status
+from isocenter.dicom.native_model import xml_of
 from isocenter.errors import Reason, Refused, Retriable
 from isocenter.imaging.plan import may_transcode
 from isocenter.web import media
 from isocenter.web.dicomweb import frame_media
 from isocenter.web.dicomweb.incoming import Taken
-from isocenter.web.dicomweb.native_model import xml_of
 from isocenter.web.dicomweb.store_response import module, status_of
 from isocenter.web.problem import problem_of
 

@@ -36,7 +36,8 @@ def described_frames(located: Located, table: bytes | None, reader: Reader) -> t
 
 
 def _walked(located: Located, reader: Reader) -> walked.FrameBytes:
-    read, size, syntax = reader.at, reader.size, located.syntax
+    read: Read = reader.at
+    size, syntax = reader.size, located.syntax
     if transfer_syntax(syntax).deflated:
         whole = inflate(reader.pread(size, 0))
         read, size, syntax = (lambda at, n: whole[at : at + n]), len(whole), EXPLICIT_LE

@@ -32,20 +32,22 @@ SCANNED: Final = WANTED | tags.WANTED
 class Header(NamedTuple):
     """An object as rendering sees it."""
 
-    scan: Scan
-    """With what finding the frames needs."""
+    encoding: Encoding
     pixels: Pixels | None
     """None where it has no pixel data."""
     attributes: DataSet
     """What is wanted of the top level, functional groups of frames aside, with edits laid over it."""
     groups: tuple[bytes, ...] = ()
     """Per-frame Functional Groups: each frame's item as it is encoded."""
+    sequences: int = 0
+    """Bytes of the other sequences."""
 
     @property
     def size(self) -> int:
         """About how many bytes it takes to keep."""
-        held = sum(len(element.value) for element in self.scan.elements.values())
-        return 2 * held + sum(map(len, self.groups)) + 4096
+        held = (element.value for element in self.attributes.values())
+        plain = sum(len(value) if isinstance(value, bytes) else 256 for value in held)
+        return plain + self.sequences + sum(map(len, self.groups)) + 4096
 
     @property
     def frames(self) -> int:
@@ -58,13 +60,13 @@ class Header(NamedTuple):
         for shared in _sequence(self.attributes, tags.SHARED_GROUPS):
             found.update(shared)
         if number <= len(self.groups):
-            found.update(_item(self.groups[number - 1], self.scan.encoding))
+            found.update(_item(self.groups[number - 1], self.encoding))
         return found
 
 
-def read(source: Read, size: int, syntax: str, changes: Changes | None = None) -> Header:
-    """The header of a data set of `size` bytes behind `source(offset, n)`. Raises MalformedDataSet, Refused where the
-    description of its pixel data is wrong."""
+def read(source: Read, size: int, syntax: str, changes: Changes | None = None) -> tuple[Header, Scan]:
+    """The header of a data set of `size` bytes behind `source(offset, n)`, and the scan that its frames are found by.
+    Raises MalformedDataSet, Refused where the description of its pixel data is wrong."""
     scan = scan_file(lambda n, at: source(at, n), size, syntax, SCANNED)
     attributes = _decoded(scan.elements, scan.encoding)
     for tag, element in (changes or {}).items():
@@ -72,12 +74,14 @@ def read(source: Read, size: int, syntax: str, changes: Changes | None = None) -
         if element is not None and tag in SCANNED:
             attributes[tag] = element
     groups = scan.elements.get(tags.FRAME_GROUPS)
-    return Header(
-        scan,
+    header = Header(
+        scan.encoding,
         described(scan) if scan.pixel is not None else None,
         attributes,
         _items(groups.value, scan.encoding) if groups is not None else (),
+        sum(len(value) for tag, (vr, value) in scan.elements.items() if vr == "SQ" and tag != tags.FRAME_GROUPS),
     )
+    return header, scan
 
 
 def _decoded(elements: Mapping[int, RawElement], encoding: Encoding) -> DataSet:

@@ -15,11 +15,11 @@ from isocenter.archive.commitment.rows import Instance, Transaction
 from isocenter.config import HostedAE
 from isocenter.declarations.commitment import Failure
 from isocenter.dicom import json_model, xml_reading
+from isocenter.dicom.native_model import xml_of
 from isocenter.web import media
 from isocenter.web.body import Disconnected, pump
 from isocenter.web.call import Call
 from isocenter.web.coding import compressed
-from isocenter.web.dicomweb.native_model import xml_of
 from isocenter.web.problem import Problem, bad_request, not_found
 from isocenter.web.reply import Reply
 

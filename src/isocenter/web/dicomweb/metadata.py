@@ -10,10 +10,10 @@ from isocenter.archive.packs.gzip import Segment, gzip_length, gzip_stream, stor
 from isocenter.archive.packs.series import Metadata
 from isocenter.archive.retrieval.instances import Selection, Series, series_of, totals_in
 from isocenter.declarations.rejections import IN_FORCE
+from isocenter.dicom.native_model import xml_of
 from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.coding import coding_of, compressed, encoded
-from isocenter.web.dicomweb.native_model import xml_of
 from isocenter.web.dicomweb.retrieving import located
 from isocenter.web.problem import not_acceptable, not_found
 from isocenter.web.reply import Pieces, Reply

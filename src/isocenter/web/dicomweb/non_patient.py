@@ -15,13 +15,13 @@ from isocenter.archive.non_patient import locate
 from isocenter.archive.retrieval.instances import Located, reader
 from isocenter.declarations.non_patient import RESOURCES, classes_of
 from isocenter.dicom import json_model
+from isocenter.dicom.native_model import xml_of
 from isocenter.errors import Reason, Refused
 from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.coding import compressed
 from isocenter.web.conditions import tag_of, unchanged, whole_or_range
 from isocenter.web.dicomweb import bulk, non_patient_search, objects
-from isocenter.web.dicomweb.native_model import xml_of
 from isocenter.web.dicomweb.storing import taken_in
 from isocenter.web.problem import Problem, not_acceptable, not_found
 from isocenter.web.reply import Pieces, Reply

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from isocenter.dicom.native_model import xml_of
 from isocenter.web import media
 from isocenter.web.call import Call
-from isocenter.web.dicomweb.native_model import xml_of
 from isocenter.web.problem import Problem
 
 _BOUNDARY = "isocenter-search"

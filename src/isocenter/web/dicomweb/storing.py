@@ -11,6 +11,7 @@ from isocenter.archive.ingest import Origin
 from isocenter.archive.validation.levels import inspection_of
 from isocenter.archive.validation.workers import tables_in
 from isocenter.config import HostedAE
+from isocenter.dicom.native_model import xml_of
 from isocenter.index.records import DuplicatePolicy
 from isocenter.rules import Coercion, Ends
 from isocenter.web import media
@@ -18,7 +19,6 @@ from isocenter.web.body import Disconnected, Inflater, pump
 from isocenter.web.call import Call
 from isocenter.web.dicomweb.described import MODELS, Described
 from isocenter.web.dicomweb.incoming import Incoming, Receiving
-from isocenter.web.dicomweb.native_model import xml_of
 from isocenter.web.dicomweb.store_response import module, status_of
 from isocenter.web.multipart import Parser
 from isocenter.web.problem import RETRY_AFTER, Problem, bad_request

@@ -53,11 +53,19 @@ class WadoUri:
 async def retrieve(call: Call) -> Reply:
     """GET: the object or the picture that the query asks for."""
     asked = asked_of(call.query)
-    lanes = call.context.lanes
+    lanes, names = call.context.lanes, {one.name for one in asked.types}
+    if asked.drawn or (names and names.issubset(MEDIA_TYPES)):
+        return await lanes.render.run(_reply, call, asked)
+    if asked.syntaxes or names == {media.DICOM}:
+        return await lanes.retrieve.run(_reply, call, asked)
+    # the object tells what it comes as, and so which lane it is for
     one, kind = await lanes.retrieve.run(_chosen, call, asked)
-    if kind == media.DICOM:
-        return await lanes.retrieve.run(_object, call, asked, one)
-    return await lanes.render.run(_shown, call, asked, one, kind)
+    lane = lanes.retrieve if kind == media.DICOM else lanes.render
+    return await lane.run(_made, call, asked, one, kind)
+
+
+def _reply(call: Call, asked: Asked) -> Reply:
+    return _made(call, asked, *_chosen(call, asked))
 
 
 def _chosen(call: Call, asked: Asked) -> tuple[Located, str]:
@@ -109,7 +117,9 @@ def _offered(call: Call, asked: Asked, one: Located) -> tuple[str, ...]:
     return (*pictures, media.DICOM) if max(one.frames or 1, 1) == 1 else (media.DICOM, *pictures)
 
 
-def _object(call: Call, asked: Asked, one: Located) -> Reply:
+def _made(call: Call, asked: Asked, one: Located, kind: str) -> Reply:
+    if kind != media.DICOM:
+        return _shown(call, asked, one, kind)
     if asked.anonymize:
         return anonymized.object_reply(call, one, asked)
     return objects.object_reply(call, one, asked)

@@ -3,12 +3,12 @@ data, or what XPaths select from it."""
 
 from collections.abc import Iterator
 
+from isocenter.archive.xpaths.workers import Unanswerable
 from isocenter.web.call import Call
 from isocenter.web.wado_ws.documents import Document, Found
 from isocenter.web.wado_ws.results import Results, Waiting
 from isocenter.web.wado_ws.vocabulary import Code
 from isocenter.web.wado_ws.writing import Trouble, identity, text_element
-from isocenter.web.wado_ws.xpaths import Unanswerable
 
 _ELEMENT = "wado:DocumentInformationResponse"
 

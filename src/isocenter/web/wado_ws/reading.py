@@ -8,8 +8,9 @@ nor files to fetch. Depth, the length of tags and texts, and the number of docum
 from typing import Final
 from xml.parsers import expat
 
+from isocenter.archive.xpaths.work import Expression
 from isocenter.web.wado_ws.faults import Blame, Fault
-from isocenter.web.wado_ws.request import Addressing, Expression, Request, Wanted
+from isocenter.web.wado_ws.request import Addressing, Request, Wanted
 from isocenter.web.wado_ws.vocabulary import (
     ANONYMOUS,
     OPERATIONS,

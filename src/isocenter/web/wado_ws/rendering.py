@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from isocenter.archive.retrieval.contained import contained_in, may_contain
-from isocenter.archive.retrieval.instances import Located, reader
+from isocenter.archive.retrieval.instances import Located, locate_one, reader
 from isocenter.errors import IsocenterError, Reason, Retriable
 from isocenter.imaging.picture import JPEG
 from isocenter.web import media
@@ -130,13 +130,22 @@ class _Renderer:
         return _Made(kind, (start, found.length))
 
     def _picture(self, located: Located, asked: Asked, kind: str) -> _Made:
-        if asked.presentation is not None:
-            raise _Unable(Code.UNSUPPORTED_PARAMETER, "presentation states are not applied")
         frames = (asked.frame,) if asked.frame is not None else ()
-        found = self._rendering.rendered(located, frames, asked.picture._replace(media_type=kind))
+        picture = asked.picture._replace(media_type=kind)
+        found = self._rendering.rendered(located, frames, picture, self._state(located, asked))
         for warning in found.warnings:
             self.warnings.append(Trouble(located.sop_uid, Code.UNSUPPORTED_PARAMETER, warning, warning=True))
         return _Made(found.media_type, self._waiting.add(found.data))
+
+    def _state(self, located: Located, asked: Asked) -> Located | None:
+        """The presentation state that is asked for: one of the same study. Raises _Unable."""
+        if asked.presentation is None:
+            return None
+        call = self._call
+        found = locate_one(call.context.database, located.study_uid, *asked.presentation, call.access, call.view)
+        if found is None:
+            raise _Unable(Code.NO_PRESENTATION, "there is no such presentation state")
+        return found
 
 
 def _asked(wanted: Wanted) -> Asked:

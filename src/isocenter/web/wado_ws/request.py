@@ -3,14 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from isocenter.archive.xpaths.work import Expression
 from isocenter.web.wado_ws.vocabulary import Operation
-
-
-class Expression(NamedTuple):
-    """An XPath with the prefixes that are bound where it stands."""
-
-    text: str
-    prefixes: tuple[tuple[str, str], ...] = ()
 
 
 class Wanted(NamedTuple):

@@ -19,7 +19,6 @@ RS: Final = "urn:oasis:names:tc:ebxml-regrep:xsd:rs:3.0"
 WADO: Final = "urn:dicom:wado:ws:2011"
 FORMER_WADO: Final = "urn:dicom:ws:wado:2011"
 """What the supplement and the clients made after it say for `WADO`."""
-NATIVE_DICOM: Final = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 
 SOAP_MEDIA_TYPES: Final[Mapping[str, str]] = MappingProxyType({SOAP_1_2: "application/soap+xml", SOAP_1_1: "text/xml"})
 ANONYMOUS: Final = WSA + "/anonymous"
@@ -107,5 +106,6 @@ class Code(StrEnum):
     NO_SERIES = "urn:dicom:wado:0016"
     NO_DOCUMENT = "urn:dicom:wado:0017"
     NO_FRAME = "urn:dicom:wado:0018"
+    NO_PRESENTATION = "urn:dicom:wado:0019"
     NO_DOCUMENT_IHE = "XDSDocumentUniqueIdError"
     NO_REPOSITORY = "XDSUnknownRepositoryId"

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from isocenter.web.wado_ws.request import Expression
-from isocenter.web.wado_ws.xpaths import Selector, Unanswerable
+from isocenter.archive.xpaths.work import Expression
+from isocenter.archive.xpaths.workers import Selector, Unanswerable
 from servers import until
 
 MODEL = (
@@ -26,7 +26,7 @@ def selector() -> Iterator[Selector]:
 
 
 def test_an_endless_one_is_ended() -> None:
-    selector = Selector(1, patience=-3.0)
+    selector = Selector(1, patience=-7.0)
     try:
         _serves(selector)
         with pytest.raises(Unanswerable, match="too long") as late:

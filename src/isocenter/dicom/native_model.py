@@ -7,14 +7,14 @@ from xml.sax.saxutils import escape, quoteattr
 
 from isocenter.dicom.dictionary import keyword_of
 
-_NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
+NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def xml_of(dicom_json: bytes) -> bytes:
     """One DICOM JSON object as a document. Characters that XML can't hold become U+FFFD."""
-    out = ['<?xml version="1.0" encoding="UTF-8"?>\n', f'<NativeDicomModel xmlns="{_NAMESPACE}" xml:space="preserve">']
+    out = ['<?xml version="1.0" encoding="UTF-8"?>\n', f'<NativeDicomModel xmlns="{NAMESPACE}" xml:space="preserve">']
     _members(json.loads(dicom_json), out)
     out.append("</NativeDicomModel>\n")
     return "".join(out).encode("utf-8", "replace")

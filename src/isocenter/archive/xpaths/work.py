@@ -1,21 +1,18 @@
-"""XPaths over the metadata of documents, in a process of its own: lxml is heavy, and an XPath may take any time.
+"""XPaths over the metadata of an instance: the work, in a process of its own, since lxml is heavy and an XPath may take
+any time.
 
-Run as a program (`python -m isocenter.web.wado_ws.xpaths`) it answers requests from standard input on standard output
+Run as a program (`python -m isocenter.archive.xpaths.work`) it answers requests from standard input on standard output
 until that ends or nothing has come for `IDLE` seconds.
 """
 
 import json
 import re
 import resource
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from isocenter.web.dicomweb.native_model import xml_of
-from isocenter.web.wado_ws.request import Expression
-from isocenter.web.wado_ws.vocabulary import NATIVE_DICOM
-from isocenter.workers import Pool, WorkerLate, WorkerLost
+from isocenter.dicom.native_model import NAMESPACE, xml_of
 from isocenter.workers.serving import serve
 
 if TYPE_CHECKING:
@@ -23,15 +20,22 @@ if TYPE_CHECKING:
 
 IDLE: Final = 60.0
 PATIENCE: Final = 10.0
-"""Seconds for the XPaths of one document."""
-_STARTING: Final = 5.0
+"""Seconds for the XPaths of one instance."""
+STARTING: Final = 10.0
 """Seconds more for an answer, since the process may have to start first."""
 _MEMORY: Final = 1 << 30
 """Bytes of address space beyond what the program starts with."""
 _LEFT_OUT: Final = frozenset({"OB", "OW", "UN", "UT", "OD", "OF", "OL", "OV"})
 """Value representations that are not returned (I-WS-04), and their like."""
-_SPACE: Final = f' xmlns="{NATIVE_DICOM}"'.encode()
+_SPACE: Final = f' xmlns="{NAMESPACE}"'.encode()
 _TAG: Final = re.compile(rb"<[\w.\-]+")
+
+
+class Expression(NamedTuple):
+    """An XPath with the prefixes that are bound where it stands."""
+
+    text: str
+    prefixes: tuple[tuple[str, str], ...] = ()
 
 
 class Selecting(NamedTuple):
@@ -46,45 +50,6 @@ class Selected(NamedTuple):
 
     results: tuple[bytes, ...]
     wrong: str = ""
-
-
-class Unanswerable(Exception):
-    """The XPaths can't be answered; the text is for the client's developer. `expression`: one of them is wrong; `late`:
-    they take too long."""
-
-    def __init__(self, comment: str, *, expression: bool = False, late: bool = False) -> None:
-        super().__init__(comment)
-        self.expression, self.late = expression, late
-
-
-class Selector:
-    """The asking side."""
-
-    def __init__(self, limit: int = 2, patience: float = PATIENCE) -> None:
-        self._pool = Pool("isocenter.web.wado_ws.xpaths", limit=limit, patience=patience + _STARTING, quiet=True)
-
-    def select(self, model: bytes, expressions: Sequence[Expression]) -> tuple[bytes, ...]:
-        """XML of what each expression selects; of the whole model where there is none. Raises Unanswerable."""
-        if not model:
-            raise Unanswerable("the document can't be read")
-        request = Selecting(model, tuple(expressions))
-        try:
-            answer = self._pool.ask(msgspec.msgpack.encode(request))
-        except WorkerLate as late:
-            raise Unanswerable("the XPaths take too long", late=True) from late
-        except WorkerLost as lost:
-            raise Unanswerable("the XPaths can't be evaluated", late=True) from lost
-        selected = msgspec.msgpack.decode(answer, type=Selected)
-        if selected.wrong:
-            raise Unanswerable(selected.wrong, expression=True)
-        return selected.results
-
-    def close(self) -> None:
-        """End the processes that are idle."""
-        self._pool.close()
-
-
-# --- the program
 
 
 def selected(asked: Selecting) -> Selected:
@@ -119,7 +84,7 @@ def _selection(plain: "_Element", spaced: "_Element", expression: Expression) ->
 
     prefixes = dict(expression.prefixes)
     named = any(
-        uri == NATIVE_DICOM and re.search(rf"(?<![\w.\-]){re.escape(prefix)}:", expression.text)
+        uri == NAMESPACE and re.search(rf"(?<![\w.\-]){re.escape(prefix)}:", expression.text)
         for prefix, uri in prefixes.items()
     )
     if expression.text == "/":  # lxml has no object for the document itself
@@ -138,7 +103,7 @@ def _written(found: Any) -> bytes:
         return _text(found[1] if isinstance(found, tuple) else found)
     text: bytes = etree.tostring(found, encoding="utf-8", with_tail=False)
     start = _TAG.match(text)
-    if start is None or f'xmlns="{NATIVE_DICOM}"'.encode() in text[: text.find(b">")]:
+    if start is None or f'xmlns="{NAMESPACE}"'.encode() in text[: text.find(b">")]:
         return text
     return text[: start.end()] + _SPACE + text[start.end() :]
 
@@ -172,7 +137,7 @@ def main() -> None:
     with open("/proc/self/statm", encoding="ascii") as statm:
         held = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (held + _MEMORY, resource.RLIM_INFINITY))
-    serve(_answer, IDLE, PATIENCE + _STARTING)
+    serve(_answer, IDLE, PATIENCE + STARTING)
 
 
 if __name__ == "__main__":
