@@ -28,8 +28,9 @@ from isocenter.dicom.part10 import Receipt, Received
 from isocenter.dicom.scan import NeedMore, Scan, scan, scan_file
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.index import extract
+from isocenter.index.behind import Behind
 from isocenter.index.keys import STANDARD, Wanted
-from isocenter.index.records import Arrival, DuplicatePolicy, ExceptionNote, Likeness, Verdict
+from isocenter.index.records import Arrival, DuplicatePolicy, ExceptionNote, Likeness, Outcome, Verdict
 from isocenter.index.writer import Writer
 from isocenter.store.api import Spool, Store
 
@@ -44,6 +45,7 @@ _LONGEST_PREFIX = 1 << 20
 _LONGEST_UID = 256
 """Characters of a UID that are looked at; none of a data set may be longer (`index.extract`)."""
 _REJECTIONS = Rejections()
+_NEW = Outcome(Verdict.STORED)
 _NO_DIGEST = "?" * 64
 _UNTOLD = frozenset({DuplicatePolicy.KEEP_FIRST, DuplicatePolicy.NEW_UID})
 """Policies that leave no trace in the receipt, since a rebuilt index needs none to come to the same verdicts."""
@@ -68,12 +70,15 @@ class Ingest:
         *,
         wanted: Wanted = STANDARD,
         rejections: Rejections = _REJECTIONS,
+        behind: Behind | None = None,
     ) -> None:
-        """`wanted`: what is indexed (`index.keys.wanted`). `rejections`: what becomes of objects that were rejected."""
+        """`wanted`: what is indexed (`index.keys.wanted`). `rejections`: what becomes of objects that were rejected.
+        `behind`: what files new objects once they have been acknowledged; None: each is filed before."""
         self.store = store
         self.writer = writer
         self.clock = clock
         self.wanted = wanted
+        self.behind = behind
         self.resending = Resending(store, writer, clock, rejections)
 
     def receive(self, origin: Origin, sop_class: str, sop_instance: str, syntax: str) -> "Reception":
@@ -326,8 +331,38 @@ class Reception:
     # --- filing
 
     def _filed(self, arrival: Arrival, commit: Callable[[], None]) -> Stored:
-        """Commit the object and file it. Settled where the index knows what became of it."""
-        outcome = self._ingest.writer.file(arrival, commit)
+        """Commit the object and file it, or have it filed soon. Settled where the index knows what became of it."""
+        behind = self._ingest.behind
+        if behind is None:
+            return self._judged(arrival, self._ingest.writer.file(arrival, commit))
+        if not behind.take(arrival):
+            behind.precede(arrival)
+            return self._judged(arrival, self._ingest.writer.file(arrival, commit))
+        try:
+            commit()
+        except BaseException:
+            behind.drop(arrival)
+            raise
+        self._scan = None  # read again where it is needed, which is seldom
+        behind.put(arrival, partial(self._followed, arrival))
+        return self._stored(arrival, _NEW)
+
+    def _followed(self, arrival: Arrival, answer: Outcome | IsocenterError) -> None:
+        """The index has answered behind the acknowledgement. Raises Retriable where it is to be asked again."""
+        try:
+            if not isinstance(answer, Outcome):
+                raise answer
+            if answer.verdict == Verdict.STORED:
+                self._spool.settle()
+            else:
+                self._judged(arrival, answer)  # another object of its UID was faster
+        except Refused as refusal:
+            # what was acknowledged is kept where an administrator finds it
+            self._set_aside(arrival.digest, refusal, committed=True)
+            raise
+
+    def _judged(self, arrival: Arrival, outcome: Outcome) -> Stored:
+        """What the index's answer means, after what it asks for."""
         if outcome.verdict == Verdict.RESENT:
             arrival = self._ingest.resending.decided(arrival, outcome)
             outcome = self._ingest.writer.file(arrival)
@@ -341,6 +376,9 @@ class Reception:
             found = self._likeness(arrival, outcome.existing_key)
             outcome = self._ingest.writer.file(arrival._replace(likeness=found))
         self._spool.settle()
+        return self._stored(arrival, outcome)
+
+    def _stored(self, arrival: Arrival, outcome: Outcome) -> Stored:
         verdict, key = str(outcome.verdict), arrival.store_key
         uids_of = (outcome.study_uid or arrival.study_uid, arrival.series_uid, arrival.sop_uid)
         changed = self._coerced.outcome if self._coerced is not None else UNCHANGED
