@@ -67,7 +67,7 @@ class _Filed(NamedTuple):
 class Behind:
     """The rows of one process that are filed behind the answers. Made after the fork; SQLite only.
 
-    First `take` an arrival, then make its object durable, then `put` it, or `drop` it.
+    An arrival that it takes (`take`) has to be `put`.
     """
 
     def __init__(self, database: Database, writer: Files, account: Account, *, most: int = MOST) -> None:
@@ -100,16 +100,17 @@ class Behind:
             self._pending.add(uid)
         known = self._known(uid)
         if known:
-            self.drop(arrival)
+            self._drop(arrival)
         return not known
 
-    def drop(self, arrival: Arrival) -> None:
-        """It won't be `put`: its object could not be made durable."""
-        with self._moved:
-            self._pending.discard(arrival.sop_uid)
-
-    def put(self, arrival: Arrival, then: Then) -> None:
-        """File an arrival whose object is durable. It may be acknowledged on return."""
+    def put(self, arrival: Arrival, commit: Callable[[], None], then: Then) -> None:
+        """Make the object of an arrival that was taken durable by `commit`, and file it soon. It may be acknowledged on
+        return. Raises what `commit` raises; then nothing is filed."""
+        try:
+            commit()
+        except BaseException:
+            self._drop(arrival)
+            raise
         with self._moved:
             self._account.acknowledged()
             self._put += 1
@@ -141,6 +142,10 @@ class Behind:
         self._thread.join()
         while self._idle:
             self._idle.pop().close()
+
+    def _drop(self, arrival: Arrival) -> None:
+        with self._moved:
+            self._pending.discard(arrival.sop_uid)
 
     def _known(self, sop_uid: str) -> bool:
         """Whether the index has, or a rejection note names, an instance of this UID. So it is where that can't be

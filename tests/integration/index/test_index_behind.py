@@ -10,7 +10,7 @@ from arrivals import ROOT, arrival
 from isocenter import database
 from isocenter.database import Database
 from isocenter.errors import Reason, Refused, Retriable
-from isocenter.index.batches import Answer
+from isocenter.index.batches import Answer, already_durable
 from isocenter.index.behind import Behind
 from isocenter.index.records import Arrival, DuplicatePolicy, Outcome, Verdict
 from isocenter.index.remote import RemoteWriter
@@ -79,7 +79,7 @@ def nothing(_answer: Answer) -> None:
 
 def given(behind: Behind, one: Arrival, then: Callable[[Answer], None] = nothing) -> None:
     assert behind.take(one)
-    behind.put(one, then)
+    behind.put(one, already_durable, then)
 
 
 def test_what_was_put_is_filed_in_batches(opened: Database, make: Callable[..., Behind]) -> None:
@@ -145,10 +145,14 @@ def test_an_index_that_does_not_keep_up_is_waited_for(make: Callable[..., Behind
 
 
 def test_what_could_not_be_made_durable_may_come_again(make: Callable[..., Behind]) -> None:
+    def full() -> None:
+        raise Retriable(Reason.OUT_OF_STORAGE, "no space left")
+
     index = Index()
     behind = make(index)
     assert behind.take(arrival(1, 1, 1))
-    behind.drop(arrival(1, 1, 1))
+    with pytest.raises(Retriable):
+        behind.put(arrival(1, 1, 1), full, nothing)
     given(behind, arrival(1, 1, 1))
     behind.drain()
     assert len(index.asked) == 1
