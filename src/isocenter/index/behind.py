@@ -24,8 +24,8 @@ log = telemetry.logger("index.behind")
 MOST = 512
 """Objects that may be acknowledged and not filed: about half a second's. The next one waits for the filing."""
 BATCH = 128
-PAUSE = 0.01
-"""Seconds in which rows gather; a search that comes meanwhile waits for them."""
+PAUSE, _STEP = 0.01, 0.002
+"""Seconds in which rows gather, and after which it is seen that somebody waits for them."""
 _DOUBT = 10.0
 """Seconds after a failure in which every object waits for its rows again."""
 _LONGEST_PAUSE = 1.0
@@ -44,6 +44,10 @@ class Account(Protocol):
 
     def filed(self, count: int) -> None:
         """So many more of them are filed."""
+        ...
+
+    def hurried(self) -> bool:
+        """Whether somebody has begun to wait for them since the last call."""
         ...
 
 
@@ -166,11 +170,17 @@ class Behind:
     def _work(self) -> None:
         while not (self._closing.is_set() and not self._queue):
             self._called.wait()
-            self._closing.wait(PAUSE)
+            self._gather()
             self._called.clear()
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
                 self._file(batch)
+
+    def _gather(self) -> None:
+        until = time.monotonic() + PAUSE
+        while not self._account.hurried() and time.monotonic() < until:
+            if self._closing.wait(_STEP):
+                return
 
     def _file(self, batch: list[_Filed]) -> None:
         """Until all are filed; an error of the index is no longer their senders'."""

@@ -13,7 +13,8 @@ PATIENCE: Final = 10.0
 _CALM: Final = 30.0
 """Seconds after such a wait in which the others don't wait as long again."""
 _SHORT: Final = 0.1
-_LOOK, _LONGEST_LOOK = 0.001, 0.01
+_LOOK, _SLOW_LOOK, _SOON = 0.001, 0.01, 0.05
+"""Seconds between two looks, at first and later on, and when later begins."""
 
 
 class Barrier:
@@ -29,15 +30,15 @@ class Barrier:
         if self._board.settled():
             return
         wanted = self._board.lagging()
+        self._board.hurry(wanted)
         started = time.monotonic()
         patience = _SHORT if started < self._short_until else self._patience
-        look = _LOOK
         while not self._board.caught_up(wanted):
-            if time.monotonic() - started > patience:
+            waited = time.monotonic() - started
+            if waited > patience:
                 self._give_up(patience)
                 return
-            time.sleep(look)
-            look = min(2 * look, _LONGEST_LOOK)
+            time.sleep(_LOOK if waited < _SOON else _SLOW_LOOK)
 
     def _give_up(self, waited: float) -> None:
         if waited == self._patience:

@@ -9,6 +9,7 @@ import mmap
 import os
 import threading
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -59,13 +60,14 @@ class Board:
         self.slots, self.associations = slots, associations
         self._stride = _HEADER + associations
         places = slots * self._stride
-        self._memory = mmap.mmap(-1, (places + 3 * slots + 1) * 8)
+        self._memory = mmap.mmap(-1, (places + 4 * slots + 1) * 8)
         words = memoryview(self._memory).cast("Q")
         self._words = words[:places]
         self._acknowledged = words[places : places + slots]
         self._filed = words[places + slots : places + 2 * slots]
         self._inherited = words[places + 2 * slots : places + 3 * slots]
-        self._orphaned = words[places + 3 * slots :]
+        self._hurried = words[places + 3 * slots : places + 4 * slots]
+        self._orphaned = words[places + 4 * slots :]
 
     def entries(self) -> list[Entry]:
         """The slots in use."""
@@ -136,7 +138,7 @@ class Board:
 
     def account(self, slot: int) -> "Account":
         """Where the worker of a slot tells what it acknowledged, and filed. Called once, after the fork."""
-        return Account(self._acknowledged, self._filed, slot)
+        return Account(self._acknowledged, self._filed, self._hurried, slot)
 
     def settled(self) -> bool:
         """Whether all that was acknowledged is filed."""
@@ -149,6 +151,11 @@ class Board:
     def lagging(self) -> dict[int, int]:
         """By slot, up to where those have to come that lag."""
         return {slot: total for slot, total in enumerate(self._acknowledged) if total > self._filed[slot]}
+
+    def hurry(self, slots: Iterable[int]) -> None:
+        """Have the workers of these slots gather no more before they file."""
+        for slot in slots:
+            self._hurried[slot] = 1
 
     def caught_up(self, wanted: dict[int, int]) -> bool:
         """Whether they have come there, and nothing is left of dead workers. A slot that was cleared counts less."""
@@ -195,8 +202,8 @@ def _hash(address: str) -> int:
 class Account:
     """One worker's count of what it acknowledged and filed; written by one thread at a time."""
 
-    def __init__(self, acknowledged: memoryview, filed: memoryview, slot: int) -> None:
-        self._acknowledged, self._filed, self._slot = acknowledged, filed, slot
+    def __init__(self, acknowledged: memoryview, filed: memoryview, hurried: memoryview, slot: int) -> None:
+        self._acknowledged, self._filed, self._hurried, self._slot = acknowledged, filed, hurried, slot
 
     def acknowledged(self) -> None:
         """See `index.behind.Account`."""
@@ -205,6 +212,13 @@ class Account:
     def filed(self, count: int) -> None:
         """See `index.behind.Account`."""
         self._filed[self._slot] += count
+
+    def hurried(self) -> bool:
+        """See `index.behind.Account`. What was acknowledged before somebody hurried is queued by now."""
+        hurried = bool(self._hurried[self._slot])
+        if hurried:
+            self._hurried[self._slot] = 0
+        return hurried
 
 
 class Tally:

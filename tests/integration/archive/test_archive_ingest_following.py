@@ -30,6 +30,10 @@ class Tally:
     def filed(self, count: int) -> None:
         """Nothing."""
 
+    def hurried(self) -> bool:
+        """Nobody does."""
+        return False
+
 
 class Late:
     """Passes on once it is let; `answer` in the place of what the index says."""

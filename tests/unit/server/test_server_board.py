@@ -110,6 +110,7 @@ def test_a_reader_waits_for_what_was_acknowledged_before() -> None:
     board = Board(2, 1)
     barrier, account = Barrier(board), board.account(0)
     barrier.wait()
+    assert not account.hurried()
     account.acknowledged()
     read = threading.Event()
 
@@ -120,6 +121,8 @@ def test_a_reader_waits_for_what_was_acknowledged_before() -> None:
     reader = threading.Thread(target=reading)
     reader.start()
     assert not read.wait(0.05)
+    assert account.hurried()
+    assert not account.hurried(), "it is told once"
     account.filed(1)
     assert read.wait(10)
     reader.join()
