@@ -30,9 +30,12 @@ from isocenter.dicom.dataset import DataSet, Element, decode, encode, text, uid,
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.dimse import ClientAssociation, Progress, ProposedContext
 from isocenter.index import tables
+from isocenter.index.behind import Behind
 from isocenter.index.keys import wanted as indexed
 from isocenter.index.writer import LocalWriter, Writer
 from isocenter.server.archive import Archive as Wired
+from isocenter.server.barrier import Barrier
+from isocenter.server.board import Board
 from isocenter.server.policy import ArchivePolicy, network_settings
 from isocenter.server.services import service_map
 from isocenter.store.api import Store
@@ -231,9 +234,10 @@ def running(
     rules: Sequence[Rule] = (),
     hooks: Hooks | None = None,
     durable: bool = True,
+    behind: bool = False,
 ) -> Iterator[Running]:
     """The archive of one AE. The schema must be in place; `store` and `writer` may stand in for the real ones.
-    Not `durable`: the index doesn't wait for the disk, for tests of many objects."""
+    Not `durable`: the index doesn't wait for the disk, for tests of many objects. `behind`: as `index.behind`."""
     settings = Settings(
         data=folder,
         aes=(ae or HostedAE(),),
@@ -244,13 +248,20 @@ def running(
         hooks=hooks or Hooks(),
     )
     with ExitStack() as stack:
-        opened = database.open(url, durable=durable)
+        board = Board(1, 1)
+        opened = database.open(url, durable=durable, before_reading=Barrier(board).wait)
         stack.callback(opened.close)
         held = store or FilesystemStore(folder / "store", durability="process", floor_bytes=0)
         stack.callback(held.close)
-        filing = writer or LocalWriter(opened)
+        own = None if writer is not None else LocalWriter(opened)
+        filing = writer or own
+        assert filing is not None
         stack.callback(filing.close)
-        ingest = Ingest(held, filing, wanted=indexed(attributes))
+        follows = None
+        if behind and own is not None and opened.dialect == "sqlite":
+            follows = Behind(opened, own, board.account(0))
+            stack.callback(follows.close)
+        ingest = Ingest(held, filing, wanted=indexed(attributes), behind=follows)
         wired = Wired(held, opened, filing, ingest, ExitStack())  # type: ignore[arg-type]
         policy = ArchivePolicy(settings)
         acceptor = dimse.Acceptor(policy, service_map(wired, policy, settings), network_settings(settings))

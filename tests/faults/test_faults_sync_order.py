@@ -17,6 +17,7 @@ SYNCS = ("fsync", "fdatasync")
 WRITES = ("write", "writev", "pwrite64", "pwritev", "pwritev2")
 SENDS = ("sendto", "sendmsg", *WRITES)
 P_DATA = '"\\x04'
+OBJECTS, AGAIN = 40, 2
 
 
 class Call(NamedTuple):
@@ -134,16 +135,14 @@ def in_order(story: list[tuple[str, str]], stored: str, wal: str) -> bool:
     return ("write", wal) in story[:synced]
 
 
-@pytest.mark.req("M-STORE-09", "I-STORE-05")
-def test_object_and_index_are_synced_in_this_order_before_each_response(
-    make_server: Callable[..., Server], book: Book, tmp_path: Path
-) -> None:
+def traced(make_server: Callable[..., Server], book: Book, tmp_path: Path, **settings: object) -> tuple[Path, Server]:
+    """The calls of a server that takes objects, some of them twice, and stops."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("no strace (apt-get install strace)")
     trace = tmp_path / "trace"
     wrapper = (strace, "-f", "-qq", "-yy", "-x", "-s", "8", "-e", f"trace={CALLS}", "-o", str(trace))
-    server = make_server(settings={"processes__dicom": 1}, wrapper=wrapper)
+    server = make_server(settings={"processes__dicom": 1, **settings}, wrapper=wrapper)
     try:
         server.start()
     except AssertionError:
@@ -151,11 +150,19 @@ def test_object_and_index_are_synced_in_this_order_before_each_response(
             pytest.skip("strace may not trace here")
         raise
     pixels = (b"\1\2" * 64, b"\3\4" * 5_500, b"\5\6" * 300_000)
-    samples = [sample(n, run=910, pixels=pixels[n % 3]) for n in range(40)]
-    send(server.dicom_port, book, [*samples, *samples[:2]])
-    port = server.dicom_port
+    samples = [sample(n, run=910, pixels=pixels[n % 3]) for n in range(OBJECTS)]
+    send(server.dicom_port, book, [*samples, *samples[:AGAIN]])
+    assert len(book.acknowledged) == OBJECTS
     assert server.stop() == 0
     until(lambda: not server.running)
+    return trace, server
+
+
+@pytest.mark.req("M-STORE-09", "I-STORE-05")
+def test_object_and_index_are_synced_in_this_order_before_each_response(
+    make_server: Callable[..., Server], book: Book, tmp_path: Path
+) -> None:
+    trace, server = traced(make_server, book, tmp_path)
     wal = str(server.data / "index.db-wal")
     early: list[bool] = []
 
@@ -166,8 +173,26 @@ def test_object_and_index_are_synced_in_this_order_before_each_response(
         assert ("name", wal) not in disk.dirty, "the response left before the index's name was synced"
         early.append(in_order(disk.story, stored, wal))
 
-    assert responses(trace, port, server.data, look) == len(samples) + 2 == len(book.acknowledged) + 2
+    assert responses(trace, server.dicom_port, server.data, look) == OBJECTS + AGAIN
     assert sum(early) < len(early) / 2, "the index is written before the object is synced"
+
+
+@pytest.mark.req("M-STORE-09", "I-STORE-05")
+def test_the_object_is_synced_before_each_response_where_the_index_follows(
+    make_server: Callable[..., Server], book: Book, tmp_path: Path
+) -> None:
+    """Its name too. That is all which recovery needs, so the index may be written after the response."""
+    trace, server = traced(make_server, book, tmp_path, index__behind=True)
+    wal = str(server.data / "index.db-wal")
+    behind: list[bool] = []
+
+    def look(disk: Disk, stored: str) -> None:
+        assert ("content", stored) not in disk.dirty, "the response left before the object was synced"
+        assert ("name", stored) not in disk.dirty, "the response left before the object's name was synced"
+        behind.append(("write", wal) not in disk.story)
+
+    assert responses(trace, server.dicom_port, server.data, look) == OBJECTS + AGAIN
+    assert any(behind), "each answer waits for the index"
 
 
 def test_the_order_test_would_notice(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Receiving one object: from its first byte to a durable, indexed SOP Instance (docs/design.md section 4).
+"""Receiving one object: from its first byte to a durable SOP Instance in the index (docs/design.md section 4).
 
-    receive -> spool (hashed on the way) -> header scan -> checks -> file synced -> index commit -> answer
+    receive -> spool (hashed on the way) -> header scan -> checks -> file synced -> answer, rows
 
-`Reception.finish` returns only when object and index are durable. Nothing is deleted here: what can't be stored is set
-aside with its reason, a redundant copy is left to the removal job, and a complete object of which it isn't known
-whether the index has it stays offered to recovery.
+`Reception.finish` returns when the object is durable, and its rows are too or follow (`index.behind`). Nothing is
+deleted here: what can't be stored is set aside with its reason, a redundant copy is left to the removal job, and a
+complete object of which it isn't known whether the index has it stays offered to recovery.
 """
 
 import sys
@@ -15,22 +15,24 @@ from functools import partial
 from typing import NoReturn
 
 from isocenter import telemetry
+from isocenter.archive import heading
 from isocenter.archive.arriving import UNCHANGED, Origin, Stored
 from isocenter.archive.coercing import Coerced, Identity, Waiting, recast
 from isocenter.archive.likeness import likeness
 from isocenter.archive.rejection.resending import Resending
 from isocenter.archive.renaming import renamed
+from isocenter.archive.validation import identity
 from isocenter.archive.validation.levels import Incoming
 from isocenter.config.rejections import Rejections
-from isocenter.declarations.non_patient import MODEL_OF
-from isocenter.dicom import part10, uids
+from isocenter.dicom import uids
 from isocenter.dicom.elements import MalformedDataSet
-from isocenter.dicom.part10 import Receipt, Received
+from isocenter.dicom.part10 import Received
 from isocenter.dicom.scan import NeedMore, Scan, scan, scan_file
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.index import extract
+from isocenter.index.behind import Behind
 from isocenter.index.keys import STANDARD, Wanted
-from isocenter.index.records import Arrival, DuplicatePolicy, ExceptionNote, Likeness, Verdict
+from isocenter.index.records import Arrival, DuplicatePolicy, ExceptionNote, Likeness, Outcome, Verdict
 from isocenter.index.writer import Writer
 from isocenter.store.api import Spool, Store
 
@@ -45,12 +47,7 @@ _LONGEST_PREFIX = 1 << 20
 _LONGEST_UID = 256
 """Characters of a UID that are looked at; none of a data set may be longer (`index.extract`)."""
 _REJECTIONS = Rejections()
-_NO_DIGEST = "?" * 64
-_UNTOLD = frozenset({DuplicatePolicy.KEEP_FIRST, DuplicatePolicy.NEW_UID})
-"""Policies that leave no trace in the receipt, since a rebuilt index needs none to come to the same verdicts."""
-
-_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
-_STUDY, _SERIES = 0x0020000D, 0x0020000E
+_NEW = Outcome(Verdict.STORED)
 
 
 def now() -> int:
@@ -69,12 +66,15 @@ class Ingest:
         *,
         wanted: Wanted = STANDARD,
         rejections: Rejections = _REJECTIONS,
+        behind: Behind | None = None,
     ) -> None:
-        """`wanted`: what is indexed (`index.keys.wanted`). `rejections`: what becomes of objects that were rejected."""
+        """`wanted`: what is indexed (`index.keys.wanted`). `rejections`: what becomes of objects that were rejected.
+        `behind`: what files new objects once they have been acknowledged; None: each is filed before."""
         self.store = store
         self.writer = writer
         self.clock = clock
         self.wanted = wanted
+        self.behind = behind
         self.resending = Resending(store, writer, clock, rejections)
 
     def receive(self, origin: Origin, sop_class: str, sop_instance: str, syntax: str) -> "Reception":
@@ -151,7 +151,7 @@ class Reception:
             stored = self._recast(digest)
             if stored is not None:
                 return stored
-        header = self._header(digest)
+        header = heading.filled(self._blank_header, digest)
         try:
             self._spool.seal(header)
         except Retriable:
@@ -191,7 +191,7 @@ class Reception:
         return self._coerced.identity if self._coerced is not None else Identity(self.sop_class, self.sop_instance)
 
     def _begin(self) -> None:
-        self._blank_header = self._make_header()
+        self._blank_header = heading.blank(self._origin, self._identity, self.syntax, self._received_at, self._received)
         self._spool.begin(len(self._blank_header))
 
     def _decide(self, coerced: Coerced, rest: Sequence[memoryview]) -> None:
@@ -249,7 +249,7 @@ class Reception:
             if self._coerced is not None and self._coerced.refusal is not None:
                 raise self._coerced.refusal
             found = self._scanned()
-            self._check(found)
+            identity.check(found, *self._identity)
             if self._origin.inspection is not None:
                 spool, assumed = self._spool, self._origin.character_set
                 self._remark = self._origin.inspection.remark(Incoming(found, spool.pread, spool.size, assumed))
@@ -273,18 +273,6 @@ class Reception:
             self._scan = scan_file(spool.pread, spool.size, self.syntax, self._ingest.wanted.indexed)
         return self._scan
 
-    def _check(self, found: Scan) -> None:
-        """The data set's identity against the command's (I-STORE-ST-04, I-STORE-ST-06)."""
-        sop_class, sop_instance = self._identity
-        if (own := _uid(found, _SOP_CLASS)) != sop_class:
-            how = "differs from the command's" if own else "is missing"
-            raise Refused(Reason.SOP_CLASS_MISMATCH, f"SOP Class UID of the data set {how}")
-        if (own := _uid(found, _SOP_INSTANCE)) != sop_instance:
-            how = "differs from the command's" if own else "is missing"
-            raise Refused(Reason.SOP_INSTANCE_MISMATCH, f"SOP Instance UID of the data set {how}")
-        if (not _uid(found, _STUDY) or not _uid(found, _SERIES)) and sop_class not in MODEL_OF:
-            raise Refused(Reason.CANNOT_UNDERSTAND, "Study or Series Instance UID is missing")
-
     def _extracted(self, found: Scan, digest: str) -> Arrival:
         spool, origin = self._spool, self._origin
         arrival = extract.arrival(
@@ -305,30 +293,41 @@ class Reception:
             raise Refused(Reason.NOT_AUTHORIZED, "this peer may not reject objects")
         return arrival
 
-    def _make_header(self) -> bytes:
-        """The stored file's header but for the digest, which is known once the data set is through."""
-        origin = self._origin
-        policy = "" if origin.policy in _UNTOLD else str(origin.policy)
-        receipt = Receipt(
-            origin.calling, origin.called, origin.address, self._received_at, _NO_DIGEST, policy, self._received
-        )
-        return part10.stored_header(*self._identity, self.syntax, receipt)
-
     @property
     def _received(self) -> Received | None:
         """What the sender's bytes were, where they are not what is kept."""
         return self._coerced.received if self._coerced is not None else None
 
-    def _header(self, digest: str) -> bytes:
-        # the last ones: a UID may hold as many zeros, what follows the digest is shorter
-        before, _, after = self._blank_header.rpartition(_NO_DIGEST.encode())
-        return before + digest.encode() + after
-
     # --- filing
 
     def _filed(self, arrival: Arrival, commit: Callable[[], None]) -> Stored:
-        """Commit the object and file it. Settled where the index knows what became of it."""
-        outcome = self._ingest.writer.file(arrival, commit)
+        """Commit the object and file it, or have it filed soon. Settled where the index knows what became of it."""
+        behind = self._ingest.behind
+        if behind is None:
+            return self._judged(arrival, self._ingest.writer.file(arrival, commit))
+        if not behind.take(arrival):
+            behind.precede(arrival)
+            return self._judged(arrival, self._ingest.writer.file(arrival, commit))
+        self._scan = None  # read again where it is needed, which is seldom
+        behind.put(arrival, commit, partial(self._followed, arrival))
+        return self._stored(arrival, _NEW)
+
+    def _followed(self, arrival: Arrival, answer: Outcome | IsocenterError) -> None:
+        """The index has answered behind the acknowledgement. Raises Retriable where it is to be asked again."""
+        try:
+            if not isinstance(answer, Outcome):
+                raise answer
+            if answer.verdict == Verdict.STORED:
+                self._spool.settle()
+            else:
+                self._judged(arrival, answer)  # another object of its UID was faster
+        except Refused as refusal:
+            # what was acknowledged is kept where an administrator finds it
+            self._set_aside(arrival.digest, refusal, committed=True)
+            raise
+
+    def _judged(self, arrival: Arrival, outcome: Outcome) -> Stored:
+        """What the index's answer means, after what it asks for."""
         if outcome.verdict == Verdict.RESENT:
             arrival = self._ingest.resending.decided(arrival, outcome)
             outcome = self._ingest.writer.file(arrival)
@@ -342,6 +341,9 @@ class Reception:
             found = self._likeness(arrival, outcome.existing_key)
             outcome = self._ingest.writer.file(arrival._replace(likeness=found))
         self._spool.settle()
+        return self._stored(arrival, outcome)
+
+    def _stored(self, arrival: Arrival, outcome: Outcome) -> Stored:
         verdict, key = str(outcome.verdict), arrival.store_key
         uids_of = (outcome.study_uid or arrival.study_uid, arrival.series_uid, arrival.sop_uid)
         changed = self._coerced.outcome if self._coerced is not None else UNCHANGED
@@ -384,15 +386,10 @@ class Reception:
                 key = store.set_aside(spool.key, refusal.reason, facts=facts, alike=alike)
                 spool.settle()
             else:
-                header = self._header(digest)
+                header = heading.filled(self._blank_header, digest)
                 key = store.set_aside(spool, refusal.reason, header=header, facts=facts, alike=alike)
             self._ingest.writer.file(ExceptionNote(key, refusal.reason, received_at=self._received_at, **facts))
             log.warning("object.set_aside", key=key, reason=refusal.reason, calling=origin.calling)
         except IsocenterError as failure:
             spool.discard()
             log.error("object.not_set_aside", reason=refusal.reason, because=failure.reason, calling=origin.calling)
-
-
-def _uid(found: Scan, tag: int) -> str:
-    element = found.elements.get(tag)
-    return element.value.decode("ascii", "replace").strip("\0 ") if element else ""

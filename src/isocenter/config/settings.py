@@ -147,6 +147,9 @@ class Index(Frozen, frozen=True, kw_only=True):
     """Further attributes to be matched and returned, `LEVEL:ATTRIBUTE`: `image:AcquisitionNumber`, `series:00180015`,
     with dots into sequences; of a private element the VR too, and its creator if that is to be checked:
     `image:00091001:LO:ACME 1.0`. What was stored before is gone through by a job (`index attributes`)."""
+    behind: bool = False
+    """With SQLite: a C-STORE is answered once its object is durable, and the index is written in batches right after;
+    searches wait for that. By default each answer waits for its rows."""
 
 
 class Revision(Frozen, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +27,14 @@ POOL_TIMEOUT = 30.0
 class Database:
     """Made by `open`, once in each process and after the fork; closed with `close`."""
 
-    def __init__(self, url: URL, *, read_only: bool, pool_size: int, durable: bool) -> None:
+    def __init__(
+        self, url: URL, *, read_only: bool, pool_size: int, durable: bool, before_reading: Callable[[], None]
+    ) -> None:
         self.url = url
         self.read_only = read_only
         self._durable = durable
+        self._before_reading = before_reading
+        self._here = threading.local()
         self.dialect = "sqlite" if url.drivername == "sqlite" else "postgresql"
         """`sqlite` or `postgresql`."""
         self._pid = os.getpid()
@@ -46,12 +51,15 @@ class Database:
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
-    def reading(self, *, snapshot: bool = False) -> Iterator[Connection]:
+    def reading(self, *, snapshot: bool = False, lagging: bool = False) -> Iterator[Connection]:
         """A connection for a few short reads; give it back before you wait for a peer.
 
         Each statement sees what is committed when it starts. With `snapshot`, all statements see the same state.
+        `lagging`: what was acknowledged last may be missing, for those who read no objects.
         """
         self._check_process()
+        if not lagging and not getattr(self._here, "writing", False):
+            self._before_reading()
         if not snapshot:
             with self._reader.connect() as connection:
                 yield connection
@@ -74,14 +82,19 @@ class Database:
         self._check_process()
         if self.read_only:
             raise ConfigurationError("database: opened for reading only")
+        self._before_reading()
         if self._lock is None:
             with self.engine.begin() as connection:
                 yield connection
             return
         with self._lock.held(), self.engine.connect() as connection:
             connection = connection.execution_options(**{_BEGIN: "IMMEDIATE"})
-            with connection.begin():
-                yield connection
+            self._here.writing = True  # a read in between must not wait for a writer who waits for the lock
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                self._here.writing = False
 
     def write_lock(self) -> WriteLock:
         """The inter-process lock of an SQLite database, for the one who brings a connection of its own."""
@@ -92,6 +105,11 @@ class Database:
         """A connection outside the pool, for the index writer, who holds `write_lock`. The caller closes it."""
         self._check_process()
         return sqlite.connect(self.path, cache_kb=sqlite.WRITER_CACHE_KB, durable=self._durable)
+
+    def sqlite_reader(self) -> sqlite3.Connection:
+        """A connection outside the pool that only reads, what is committed. The caller closes it."""
+        self._check_process()
+        return sqlite.connect(self.path)
 
     def postgresql_connection(self, *, connect_timeout: int = 5) -> "psycopg.Connection[Any]":
         """A connection outside the pool, for the index writer. The caller closes it."""
@@ -113,14 +131,28 @@ class Database:
             raise RuntimeError("a database must be opened after the fork")
 
 
-def open(url: str | Path, *, read_only: bool = False, pool_size: int = 8, durable: bool = True) -> Database:
+def nothing_to_wait_for() -> None:
+    """What comes before reading where all that was acknowledged is filed."""
+
+
+def open(
+    url: str | Path,
+    *,
+    read_only: bool = False,
+    pool_size: int = 8,
+    durable: bool = True,
+    before_reading: Callable[[], None] = nothing_to_wait_for,
+) -> Database:
     """The database at `url`: `sqlite:///folder/index.db` (or a path) or `postgresql://...`.
 
     Not `durable`: what SQLite's index writer commits survives the end of its process, not of the machine's power.
+    `before_reading` is called before each read and each rare write; it may wait (`index.behind`).
     Its schema must be there (`migrate`). Raises ConfigurationError for other schemes, for SQLite without a file and for
     SQLite on a network file system.
     """
-    return Database(parsed(url), read_only=read_only, pool_size=pool_size, durable=durable)
+    return Database(
+        parsed(url), read_only=read_only, pool_size=pool_size, durable=durable, before_reading=before_reading
+    )
 
 
 def parsed(url: str | Path) -> URL:

@@ -10,10 +10,10 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from isocenter import telemetry
 from isocenter.errors import Reason, Retriable
@@ -30,6 +30,7 @@ _TICK = 0.5
 """Seconds between looks at deadlines."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _TIMEVAL = struct.Struct("@ll")
+_A = TypeVar("_A")
 
 
 class _Pending(NamedTuple):
@@ -65,6 +66,19 @@ class _Channel:
             raise TimeoutError from late
         raise ConnectionResetError
 
+    def ask_all(self, frames: bytes, count: int) -> list[Answer]:
+        """The answers to `count` questions, numbered from 0. Raises as `ask` does."""
+        answers: dict[int, Answer] = {}
+        try:
+            self._connection.sendall(frames)
+            while data := self._connection.recv(_READ):
+                answers.update(wire.parse_answer(body) for body in self._frames.feed(data))
+                if len(answers) == count:
+                    return [answers[number] for number in range(count)]
+        except BlockingIOError as late:
+            raise TimeoutError from late
+        raise ConnectionResetError
+
     def close(self) -> None:
         self._connection.close()
 
@@ -96,11 +110,24 @@ class RemoteWriter:
         woken but the one who asks. Raises Retriable(OUT_OF_RESOURCES) without an answer in time."""
         before_commit()
         frame = wire.request(0, record)
+        answer = self._answered_in_time(lambda channel: channel.ask(frame))
+        if isinstance(answer, Outcome):
+            return answer
+        raise answer or _late()
+
+    def file_all(self, records: Sequence[Record]) -> list[Answer]:
+        """File `records` together; the answer of each, Retriable(OUT_OF_RESOURCES) without one in time."""
+        frames = b"".join([wire.request(number, record) for number, record in enumerate(records)])
+        answers = self._answered_in_time(lambda channel: channel.ask_all(frames, len(records)))
+        return answers or [_late()] * len(records)
+
+    def _answered_in_time(self, ask: Callable[[_Channel], _A]) -> _A | None:
+        """What `ask` gives, asked again of each successor; None where that takes too long."""
         limit = time.monotonic() + self._deadline
         pause = _FIRST_PAUSE
         while not self._closing.is_set():
             try:
-                answer = self._asked(frame)
+                return self._asked(ask)
             except TimeoutError:
                 break
             except OSError:
@@ -108,19 +135,15 @@ class RemoteWriter:
                     break
                 self._closing.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-                continue
-            if isinstance(answer, Outcome):
-                return answer
-            raise answer
-        raise Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer")
+        return None
 
-    def _asked(self, frame: bytes) -> Answer:
+    def _asked(self, ask: Callable[[_Channel], _A]) -> _A:
         try:
             channel = self._idle.pop()
         except IndexError:
             channel = _Channel(self._path, self._deadline)
         try:
-            answer = channel.ask(frame)
+            answer = ask(channel)
         except BaseException:
             channel.close()
             self._drop_idle()  # the others lead to the same process
@@ -249,4 +272,8 @@ class RemoteWriter:
             late = [n for n, pending in self._pending.items() if everything or pending.deadline <= at]
             expired = [self._pending.pop(number) for number in late]
         for pending in expired:
-            pending.future.set_exception(Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer"))
+            pending.future.set_exception(_late())
+
+
+def _late() -> Retriable:
+    return Retriable(Reason.OUT_OF_RESOURCES, "the index does not answer")

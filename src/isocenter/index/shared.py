@@ -7,13 +7,13 @@ it, and connects to whoever was faster. The system frees the lock when a process
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 from isocenter import telemetry
 from isocenter.database import Database
-from isocenter.index.batches import already_durable
+from isocenter.index.batches import Answer, already_durable
 from isocenter.index.records import Outcome, Record
 from isocenter.index.remote import RemoteWriter
 from isocenter.index.serving import Server
@@ -50,6 +50,12 @@ class SharedWriter:
     def file(self, record: Record, before_commit: Callable[[], None] = already_durable) -> Outcome:
         """See `Writer`."""
         return self._writer().file(record, before_commit)
+
+    def file_all(self, records: Sequence[Record]) -> list[Answer]:
+        """File `records` together; the answer of each."""
+        writer = self._local or self._remote
+        assert writer is not None
+        return writer.file_all(records)
 
     def close(self) -> None:
         """See `Writer`. What others sent is filed too; what they send from now on goes to a successor."""

@@ -77,6 +77,24 @@ class _Futures:
                 future.set_exception(answer)
 
 
+class _Gathered:
+    """The sink of one who waits for many answers."""
+
+    def __init__(self, count: int) -> None:
+        self._answers: dict[int, Answer] = {}
+        self._count = count
+        self._complete = threading.Event()
+
+    def deliver(self, answers: Sequence[tuple[int, Answer]]) -> None:
+        self._answers.update(answers)
+        if len(self._answers) == self._count:
+            self._complete.set()
+
+    def wait(self) -> list[Answer]:
+        self._complete.wait()
+        return [self._answers[number] for number in range(self._count)]
+
+
 class Intake(Protocol):
     """Where the writer's own thread finds work that no thread of this process waits with."""
 
@@ -174,6 +192,18 @@ class LocalWriter:
         if item.leads:
             self._lead(item)
         return item.outcome()
+
+    def file_all(self, records: Sequence[Record]) -> list[Answer]:
+        """File `records` together; the answer of each."""
+        gathered = _Gathered(len(records))
+        with self._lock:
+            refused = self._closing.is_set()
+            if not refused:
+                self._queue.extend([Posted(record, gathered, number) for number, record in enumerate(records)])
+        if refused or not records:
+            return [retriable(_CLOSING)] * len(records)
+        self._intake.wake()
+        return gathered.wait()
 
     def close(self) -> None:
         """See `Writer`."""

@@ -54,7 +54,7 @@ class Watch:
 
     def _look(self) -> None:
         try:
-            with self._database.reading() as connection:
+            with self._database.reading(lagging=True) as connection:
                 current = version(connection) == self._roster.version
             if not current:
                 self._read()

@@ -9,6 +9,7 @@ import mmap
 import os
 import threading
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -65,8 +66,15 @@ class Board:
     def __init__(self, slots: int, associations: int) -> None:
         self.slots, self.associations = slots, associations
         self._stride = _HEADER + associations
-        self._memory = mmap.mmap(-1, slots * self._stride * 8)
-        self._words = memoryview(self._memory).cast("Q")
+        places = slots * self._stride
+        self._memory = mmap.mmap(-1, (places + 4 * slots + 1) * 8)
+        words = memoryview(self._memory).cast("Q")
+        self._words = words[:places]
+        self._acknowledged = words[places : places + slots]
+        self._filed = words[places + slots : places + 2 * slots]
+        self._inherited = words[places + 2 * slots : places + 3 * slots]
+        self._hurried = words[places + 3 * slots : places + 4 * slots]
+        self._orphaned = words[places + 4 * slots :]
 
     def entries(self) -> list[Entry]:
         """The slots in use."""
@@ -107,6 +115,7 @@ class Board:
 
     def clear(self, slot: int) -> None:
         """Forget a dead worker and its associations. The supervisor's part."""
+        self._acknowledged[slot] = self._filed[slot] = self._inherited[slot] = 0
         at = slot * self._stride
         self._words[at : at + self._stride] = memoryview(bytes(8 * self._stride)).cast("Q")
 
@@ -132,6 +141,48 @@ class Board:
                     )
         return count
 
+    # --- what was acknowledged before it was filed (docs/decisions/0008)
+
+    def account(self, slot: int) -> "Account":
+        """Where the worker of a slot tells what it acknowledged, and filed. Called once, after the fork."""
+        return Account(self._acknowledged, self._filed, self._hurried, slot)
+
+    def settled(self) -> bool:
+        """Whether all that was acknowledged is filed."""
+        return self._acknowledged == self._filed and not self._orphaned[0]
+
+    def lags(self, slot: int) -> bool:
+        """Whether the worker of `slot` has acknowledged what it has not filed."""
+        return self._acknowledged[slot] != self._filed[slot]
+
+    def lagging(self) -> dict[int, int]:
+        """By slot, up to where those have to come that lag."""
+        return {slot: total for slot, total in enumerate(self._acknowledged) if total > self._filed[slot]}
+
+    def hurry(self, slots: Iterable[int]) -> None:
+        """Have the workers of these slots gather no more before they file."""
+        for slot in slots:
+            self._hurried[slot] = 1
+
+    def caught_up(self, wanted: dict[int, int]) -> bool:
+        """Whether they have come there, and nothing is left of dead workers. A slot that was cleared counts less."""
+        if self._orphaned[0]:
+            return False
+        return not any(self._acknowledged[slot] >= total > self._filed[slot] for slot, total in wanted.items())
+
+    def orphaned(self, workers: int) -> None:
+        """So many dead workers have left what they acknowledged unfiled. The supervisor's part, before it clears
+        their slots."""
+        self._orphaned[0] = workers
+
+    def inherit(self, slot: int) -> None:
+        """The worker of a slot has filed what its predecessors left."""
+        self._inherited[slot] = 1
+
+    def has_inherited(self, slot: int) -> bool:
+        """Whether it has."""
+        return bool(self._inherited[slot])
+
     def tally(self, slot: int) -> "Tally":
         """The worker's own hand on its slot. Called once, after the fork."""
         return Tally(self, slot)
@@ -153,6 +204,28 @@ class Board:
 def _hash(address: str) -> int:
     data = address.encode()
     return zlib.crc32(data) | zlib.adler32(data) << 32
+
+
+class Account:
+    """One worker's count of what it acknowledged and filed; written by one thread at a time."""
+
+    def __init__(self, acknowledged: memoryview, filed: memoryview, hurried: memoryview, slot: int) -> None:
+        self._acknowledged, self._filed, self._hurried, self._slot = acknowledged, filed, hurried, slot
+
+    def acknowledged(self) -> None:
+        """See `index.behind.Account`."""
+        self._acknowledged[self._slot] += 1
+
+    def filed(self, count: int) -> None:
+        """See `index.behind.Account`."""
+        self._filed[self._slot] += count
+
+    def hurried(self) -> bool:
+        """See `index.behind.Account`. What was acknowledged before somebody hurried is queued by now."""
+        hurried = bool(self._hurried[self._slot])
+        if hurried:
+            self._hurried[self._slot] = 0
+        return hurried
 
 
 class Tally:

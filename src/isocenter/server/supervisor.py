@@ -52,9 +52,17 @@ class Worker:
         """How logs and metrics call it."""
         return f"{self.kind.label}-{self.slot}"
 
+    def inherited(self) -> None:
+        """Say that what the predecessors left is in the index."""
+        self.board.inherit(self.slot)
+        self._tell()
+
     def ready(self) -> None:
         """Say that it serves from now on."""
         self.board.mark(self.slot, State.READY)
+        self._tell()
+
+    def _tell(self) -> None:
         with contextlib.suppress(OSError):
             os.write(self.notify, b"r")
 
@@ -79,6 +87,8 @@ class _Running:
     kind: Kind
     slot: int
     started: float
+    predecessors: tuple[int, ...] = ()
+    """Whose leavings it has not filed yet."""
     deadline: float | None = None
 
 
@@ -96,6 +106,8 @@ class Supervisor:
     _failures: dict[Kind, int] = field(default_factory=dict)
     _restarted: dict[Kind, int] = field(default_factory=dict)
     _dead: dict[Kind, list[int]] = field(default_factory=dict)
+    _orphans: set[int] = field(default_factory=set)
+    """Dead workers that had acknowledged objects which are not filed yet."""
     _retiring: set[int] = field(default_factory=set)
     _asked: list[int] = field(default_factory=list)
     _served: bool = False
@@ -154,6 +166,8 @@ class Supervisor:
                 self._stop()
         self._start_due()
         self._kill_late()
+        for worker in self._workers.values():
+            self._note_inherited(worker)
         self._look_ready()
 
     def _start(self) -> None:
@@ -173,7 +187,7 @@ class Supervisor:
         role = self.plan.roles[kind]
         pid = fork(lambda: role(worker), cleanup=self._let_go)
         self.board.started(slot, pid)
-        self._workers[pid] = _Running(kind, slot, time.monotonic())
+        self._workers[pid] = _Running(kind, slot, time.monotonic(), dead)
         log.info("process.started", process=worker.name, pid=pid)
 
     def _let_go(self) -> None:
@@ -189,8 +203,9 @@ class Supervisor:
 
     def _ended(self, pid: int, status: int) -> None:
         worker = self._workers.pop(pid)
-        self.board.clear(worker.slot)
         expected = self._stopping or pid in self._retiring
+        self._note_left(pid, worker, expected=expected)
+        self.board.clear(worker.slot)
         self._retiring.discard(pid)
         if expected:
             log.info("process.ended", process=f"{worker.kind.label}-{worker.slot}", status=status)
@@ -200,6 +215,25 @@ class Supervisor:
             self._stop()
         else:
             self._restart_later(pid, worker, status)
+
+    def _note_left(self, pid: int, worker: _Running, *, expected: bool) -> None:
+        """Remember what a dead worker left to its successor, before its slot is cleared."""
+        self._note_inherited(worker)
+        left = self._dead.setdefault(worker.kind, [])
+        left.extend(worker.predecessors)
+        if not self.board.lags(worker.slot):
+            return
+        if expected:
+            left.append(pid)
+        else:  # those who read wait for its successor
+            self._orphans.add(pid)
+            self.board.orphaned(len(self._orphans))
+
+    def _note_inherited(self, worker: _Running) -> None:
+        if worker.predecessors and self.board.has_inherited(worker.slot):
+            self._orphans.difference_update(worker.predecessors)
+            worker.predecessors = ()
+            self.board.orphaned(len(self._orphans))
 
     def _restart_later(self, pid: int, worker: _Running, status: int) -> None:
         settled = time.monotonic() - worker.started > _SETTLED

@@ -262,3 +262,48 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
             bind(Settings(host="no.such.host.invalid", dicom_port=0))
     finally:
         listeners.close()
+
+
+def owing(worker: Worker) -> None:
+    """A worker that has acknowledged more than it filed; a successor files what was left once it is told to."""
+    end = Termination()
+    if worker.predecessors:
+        (worker.settings.data / "succeeded").touch()
+        until((worker.settings.data / "let").exists)
+        worker.inherited()
+    else:
+        worker.board.account(worker.slot).acknowledged()
+    worker.ready()
+    end.wait()
+
+
+def test_what_a_dead_worker_owed_is_waited_for_until_its_successor_has_filed_it(
+    make: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = make({Kind.DICOM: owing, Kind.JOBS: idle}, dicom=1)
+    server.await_ready()
+    wanted = server.board.lagging()
+    assert len(wanted) == 1
+    os.kill(server.pids(Kind.DICOM)[0], signal.SIGKILL)
+    until((tmp_path / "succeeded").exists)
+    assert not server.board.caught_up(wanted)
+    assert not server.board.settled()
+    (tmp_path / "let").touch()
+    until(server.board.settled)
+    assert server.board.caught_up(wanted)
+    os.kill(until(lambda: [pid for pid in server.pids(Kind.DICOM) if pid])[0], signal.SIGKILL)
+    until(lambda: sum(entry.restarts for entry in server.board.entries() if entry.kind == Kind.DICOM) >= 2)
+    assert server.board.settled(), "one that owed nothing leaves nothing to wait for"
+
+
+def test_a_successor_that_dies_leaves_its_inheritance_to_the_next(make: Callable[..., Server], tmp_path: Path) -> None:
+    server = make({Kind.DICOM: owing, Kind.JOBS: idle}, dicom=1)
+    server.await_ready()
+    for _ in range(2):
+        (pid,) = until(lambda: [pid for pid in server.pids(Kind.DICOM) if pid])
+        os.kill(pid, signal.SIGKILL)
+        until((tmp_path / "succeeded").exists)
+        (tmp_path / "succeeded").unlink()
+        assert not server.board.settled()
+    (tmp_path / "let").touch()
+    until(server.board.settled)
