@@ -82,8 +82,8 @@ def _protocols(settings: Settings) -> tuple[Any, ...]:
                 "LDAP: not used.",
                 f"HTTP: DICOMweb (QIDO-RS, WADO-RS, STOW-RS; PS3.18) is served on port {settings.http_port}; the guide "
                 "describes its resources.",
-                f"Pictures: rendered resources and thumbnails of WADO-RS come as {', '.join(MEDIA_TYPES)}; encapsulated "
-                "documents and videos in the media type that they have.",
+                f"Pictures: rendered resources and thumbnails of WADO-RS come as {', '.join(MEDIA_TYPES)}; "
+                "encapsulated documents and videos in the media type that they have.",
                 "WADO-URI (PS3.18 chapter 9) is served at /wado on the same port, with all its parameters but charset.",
                 "WADO-WS (PS3.18-2017a 6.4, IHE RAD-69) is served at /wado-ws, in SOAP 1.2 and 1.1 with MTOM; nothing "
                 "is anonymized, answers are never asynchronous.",

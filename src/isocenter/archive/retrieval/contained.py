@@ -116,9 +116,9 @@ def _video(syntax: str, pixel: PixelData, read: ReadAt, size: int) -> Contained:
     if not places:
         raise Refused(Reason.NOT_ACCEPTABLE, "the object has no video in it")
     start = read(min(places[0][1], 512), places[0][0])
-    names = (_looks_like(start), "video/mpeg" if syntax in _MPEG2 else "video/mp4")
+    names = [_looks_like(start), "video/mpeg" if syntax in _MPEG2 else "video/mp4"]
     if syntax in _HEVC:
-        names = (*names, "video/h265")
+        names.append("video/h265")
     kinds = tuple(dict.fromkeys(name for name in names if name))
     return Contained(kinds, places, sum(length for _, length in places), read)
 
