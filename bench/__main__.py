@@ -1,6 +1,7 @@
 """Every figure in turn, each beside its peers in the same run: python -m bench [FIGURE ...]
 
-Figures: store retrieve find web memory transcode frames render. Takes about an hour on two cores, and 6 GB under $ISOCENTER_BENCH.
+Figures: store retrieve find web memory transcode frames render. Takes about an hour on two cores, and 6 GB under
+$ISOCENTER_BENCH.
 """
 
 import runpy

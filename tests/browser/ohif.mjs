@@ -1,9 +1,10 @@
 // Open studies in the OHIF viewer. On standard input, as JSON:
 //   {chromium, page, root, folder, patience, studies: [{name, address, first, steps, ready, needs, white}, ...]}
-// where `first` is a JavaScript expression that is waited for, `steps` are selectors with what to do to each: [["dblclick", "text=SEG"], ...], `ready` is a JavaScript
-// expression that becomes true once the study is shown, and `needs` is part of the address of a request below `root` that
-// must have been answered by then, and `white` how many pixels of the page are to be white. On standard output for each: {name, shown, asked: status and address of all requests
-// below `root`, told: errors of the page, picture: a file in `folder`}.
+// where `first` is a JavaScript expression that is waited for, `steps` are selectors with what to do to each then:
+// [["dblclick", "text=SEG"], ...], `ready` is an expression that becomes true once the study is shown, `needs` part of the
+// address of a request below `root` that must have been answered by then, and `white` how many pixels are to be white.
+// On standard output for each: {name, shown, asked: status and address of all requests below `root`, told: errors of the
+// page, picture: a file in `folder`}.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";

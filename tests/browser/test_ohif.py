@@ -37,7 +37,9 @@ DRAWN = _PIXELS % "red + green + blue > 150"
 """Whether an image viewport shows something bright."""
 COLOURED = _PIXELS % "red > green + 20"
 """The same of something red, which the first segment is drawn in."""
-MEASURED = 'document.body.textContent.includes("64.00 mm")'
+MEASURED = "/64.00 mm|tracking measurements/.test(document.body.textContent)"
+"""Whether the report was read: its measurement is drawn, or the viewer asks whether to go on with what it found in it;
+on a busy machine it asks without having drawn."""
 EMBEDDED = """document.querySelector('object[type="application/pdf"]')?.data"""
 
 
