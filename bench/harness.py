@@ -221,6 +221,7 @@ def all_peers() -> dict[str, Peer]:
     peers: list[Peer] = [
         StoreSCP("null", "--ignore"), StoreSCP("storescp"), Orthanc("orthanc-sqlite"), OrthancPostgres("orthanc-pg"),
         Isocenter(), Isocenter("isocenter-process", ISOCENTER_DURABILITY="process"),
+        Isocenter("isocenter-behind", ISOCENTER_INDEX__BEHIND="true"),
         Isocenter("isocenter-rules", ISOCENTER_RULE=json.dumps(RULES)),
     ]  # fmt: skip
     return {peer.name: peer for peer in peers}
