@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -21,7 +22,29 @@ IMPORTED = ("app", "editing", "exceptions", "registering", "maintaining", "sendi
 
 
 class Commands:
-    """The serving process."""
+    """The serving processes: as many as commands run at once."""
+
+    def __init__(self) -> None:
+        self._idle: deque[_Forks] = deque()
+
+    def run(self, *arguments: str, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+        """A command that ends by itself. Its standard input is empty. Several threads may call at once."""
+        try:
+            forks = self._idle.pop()
+        except IndexError:
+            forks = _Forks()
+        done = forks.run(*arguments, environment=environment)
+        self._idle.append(forks)
+        return done
+
+    def close(self) -> None:
+        """End them."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Forks:
+    """One serving process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -29,7 +52,7 @@ class Commands:
         )
 
     def run(self, *arguments: str, environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
-        """A command that ends by itself. Its standard input is empty."""
+        """One command after the other."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with TemporaryFile("w+") as out, TemporaryFile("w+") as err:

@@ -67,9 +67,11 @@ def deidentified(opened: Reader, located: Located, profile: Profile) -> Deidenti
     """The object, read while `opened` is open. A deflated one comes in Explicit VR Little Endian. Raises
     MalformedDataSet where it can't be read."""
     deflated = transfer_syntax(located.syntax).deflated
-    edited = overlaid(opened, located) or Edited(opened.at, located.size, located.syntax, lambda _: ())
+    laid = overlaid(opened, located)
+    own = located._replace(sop_uid=laid.sop_uid) if laid is not None else located
+    edited = laid or Edited(opened.at, located.size, located.syntax, lambda _: ())
     made = edited.edited(finding(EXPLICIT_LE if deflated else located.syntax, profile))
-    return Deidentified(sop_uid(located, profile), made)
+    return Deidentified(sop_uid(own, profile), made)
 
 
 def sop_uid(located: Located, profile: Profile) -> str:

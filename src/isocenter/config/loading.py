@@ -131,6 +131,8 @@ def _check_titles(settings: Settings) -> None:
         check_entry(ae)
     for peer in settings.peers:
         check_entry(peer)
+    if settings.http.ae and settings.http.ae not in titles:
+        raise ConfigurationError(f"http.ae: no AE {settings.http.ae!r} is hosted here; [[ae]] has {', '.join(titles)}")
     for title in titles:
         if titles.count(title) > 1:
             raise ConfigurationError(f"ae.title: {title!r} is given twice")

@@ -126,6 +126,9 @@ class Http(Frozen, frozen=True, kw_only=True):
     """Rejection over DICOMweb (`POST .../reject/CODE^DCM`) is answered."""
     search: Literal["open", "patient", "filtered"] = "open"
     """What a QIDO-RS search must name: nothing, a Patient ID, or any matching key; one that doesn't gets 413."""
+    ae: str = ""
+    """The title of the hosted AE whose rules on sending, `merge_on_send` and `conflicting` hold for what leaves over
+    DICOMweb too; one of the settings file. Empty: objects leave with their edits alone."""
     origins: tuple[str, ...] = ()
     """Origins whose pages may use this server from a browser (CORS): `https://viewer.example.org`, or `*`."""
     max_body: Whole = 0

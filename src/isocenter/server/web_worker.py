@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from isocenter.declarations.indexed_attributes import configured_keys
 from isocenter.imaging.engine import engine_of
 from isocenter.registry.roster import Directory
 from isocenter.registry.watching import Watch
-from isocenter.rules import compiled
+from isocenter.rules import Ruleset, compiled
 from isocenter.server import health, metrics
 from isocenter.server.archive import Archive, open_archive
 from isocenter.server.assumed import assumed_by
@@ -32,6 +33,7 @@ from isocenter.server.supervisor import Worker
 from isocenter.server.tokens import Gate
 from isocenter.web.context import WebContext, WebSettings
 from isocenter.web.cors import CrossOrigin
+from isocenter.web.departing import Departures
 from isocenter.web.doors import create_app, serves
 from isocenter.web.lanes import Lanes
 
@@ -118,6 +120,7 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
     deletions = Deletions(archive.database, archive.store, archive.writer)
     lanes = Lanes(http.lanes.query, http.lanes.ingest, http.lanes.retrieve, http.lanes.waiting, http.lanes.render)
     more = configured_keys(settings.index.attributes)
+    rules = compiled(settings)
     return WebContext(
         archive.database,
         archive.store,
@@ -128,13 +131,24 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
         deletions,
         ae,
         more,
-        rules=compiled(settings),
+        rules=rules,
         statement=lambda: _statement(directory.now().settings),
         engine=engine_of(settings.imaging),
         limits=limits_of(settings.imaging),
         polled=polled(archive, settings),
         deidentification=lambda: profile(settings),
+        departures=_departures(archive, settings, directory, rules) if http.ae else None,
     )
+
+
+def _departures(archive: Archive, settings: Settings, directory: Directory, rules: Ruleset) -> Departures:
+    """What is laid over objects as they leave: with the habits of the AE that `http.ae` names."""
+    (own,) = (ae for ae in settings.aes if ae.title == settings.http.ae)
+
+    def ae() -> HostedAE:
+        return directory.now().settings.ae(own.title) or own
+
+    return Departures(archive.database, rules, ae, time.time_ns() // 1000)
 
 
 def _statement(settings: Settings) -> "Statement":

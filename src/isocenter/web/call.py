@@ -7,9 +7,10 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
 from isocenter.archive.rejection.rejected import view_of
-from isocenter.archive.retrieval.instances import Access, View
+from isocenter.archive.retrieval.instances import Access, Located, View
 from isocenter.web import media
 from isocenter.web.context import WebContext
+from isocenter.web.departing import Departing
 from isocenter.web.problem import bad_request
 from isocenter.web.root import service_root
 
@@ -61,6 +62,16 @@ class Call:
     def view(self) -> View:
         """What is seen of rejected objects. Ask for it in a thread."""
         return view_of(self.context.ae())
+
+    @cached_property
+    def departing(self) -> Departing | None:
+        """What is laid over objects for this client, beside their edits. Ask for it in a thread."""
+        departures = self.context.departures
+        return departures.to(self.address) if departures is not None else None
+
+    def laid(self, located: Located) -> Located | None:
+        """An instance with what is laid over it for this client; None where it doesn't leave. Ask in a thread."""
+        return located if self.departing is None else self.departing.laid(located)
 
     @property
     def address(self) -> str:

@@ -18,6 +18,7 @@ from isocenter.imaging.engine import Bounds, Engine, engine_with
 from isocenter.imaging.rendering.request import Limits
 from isocenter.rules import Ruleset
 from isocenter.store.api import Store
+from isocenter.web.departing import Departures
 from isocenter.web.lanes import Lanes
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class WebContext:
     """What evaluates XPaths over metadata."""
     deidentification: Callable[[], Profile] | None = None
     """How objects are de-identified; it may have to read a file, so that it is asked in a thread."""
+    departures: Departures | None = None
+    """What is laid over objects as they leave, beside their edits."""
     rendering: Rendering = field(init=False)
     """What makes pictures."""
 

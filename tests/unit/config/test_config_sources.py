@@ -138,3 +138,10 @@ def test_a_malformed_file_is_named(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no file"):
         config.load(tmp_path / "no.toml", environment={})
+
+
+def test_the_web_service_has_the_habits_of_a_hosted_ae(tmp_path: Path) -> None:
+    text = '[http]\nae = "{}"\n[[ae]]\ntitle = "ONE"\n[[ae]]\ntitle = "TWO"\n'
+    assert config.load(write(tmp_path, text.format("TWO")), environment={}).http.ae == "TWO"
+    with pytest.raises(ConfigurationError, match=r"http\.ae: no AE 'THREE' is hosted here"):
+        config.load(write(tmp_path, text.format("THREE")), environment={})

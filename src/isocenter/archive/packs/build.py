@@ -10,15 +10,17 @@ from urllib.parse import quote
 from sqlalchemy import func, select
 
 from isocenter import telemetry
+from isocenter.archive.leaving import overlaid
 from isocenter.archive.packs.file import Block
 from isocenter.archive.packs.work import Header, Written
 from isocenter.archive.packs.workers import Workers
-from isocenter.archive.retrieval.instances import Series, seen
+from isocenter.archive.retrieval.instances import Located, Series, reader, seen
 from isocenter.database import Database
 from isocenter.dicom import json_model
 from isocenter.dicom.part10 import Receipt, read_header, read_receipt
+from isocenter.dicom.scan import scan_file
 from isocenter.dicom.uids import transfer_syntax
-from isocenter.errors import IsocenterError
+from isocenter.errors import IsocenterError, Reason, Refused
 from isocenter.index.tables import instance
 from isocenter.store.api import Store, StoredObject
 
@@ -50,6 +52,11 @@ class Place(NamedTuple):
     offset: int
     pixels: int
     """Where the frame table says that the first frame begins; 0: unknown."""
+
+
+def place_of(one: Located) -> Place:
+    """Where a located instance lies."""
+    return Place(one.sop_uid, one.sop_class, one.syntax, one.store_key, one.size, one.offset, 0)
 
 
 def places(database: Database, one: Series) -> Iterator[Place]:
@@ -117,8 +124,7 @@ class Builder:
 
     def block(self, batch: Sequence[Place], one: Series, root: str, *, here: bool = False) -> Block:
         """The JSON and headers of a few instances of one series; with `here` without a worker."""
-        study, series = quote(one.study_uid, safe=""), quote(one.series_uid, safe="")
-        base = f"{root}/studies/{study}/series/{series}/instances/"
+        base = _base(root, one.study_uid, one.series_uid)
         headers = [self._header(place, base, 0, one.overlay) for place in batch]
         write = self._workers.inline if here else self._workers.write
         written = write(headers)
@@ -134,6 +140,25 @@ class Builder:
             tuple(header.data[: answer.end] for header, answer in zip(headers, written, strict=True)),
             all(header.data for header in headers),
         )
+
+    def ruled(self, located: Located, root: str) -> bytes:
+        """The JSON of an instance with all that is laid over it, b"" where that is nothing. Bulk data is found under
+        the UIDs that it is stored with. Raises as `archive.leaving.changes_of`."""
+        with reader(self._store, located) as opened:
+            laid = overlaid(opened, located)
+            if laid is None:
+                return b""
+            edited = laid.edited(lambda _: ()) if transfer_syntax(located.syntax).deflated else laid
+            found = scan_file(lambda n, at: edited.read(at, n), edited.size(), edited.syntax, frozenset())
+            if found.end > _HEADER_LIMIT:
+                raise Refused(Reason.TOO_LARGE, "the header of the object is too long")
+            data = edited.read(0, found.end)
+        place = place_of(located)
+        uri = _base(root, located.study_uid, located.series_uid) + quote(located.sop_uid, safe="") + "/bulkdata"
+        pixel = (found.pixel.tag, found.pixel.vr) if found.pixel else None
+        with self._store.open(located.store_key) as stored:
+            assumed = self._character_set(lambda: _receipt(stored, place))
+        return json_model.write(data, edited.syntax, bulk_uri=uri, pixel=pixel, default_charset=assumed)
 
     def close(self) -> None:
         """Wait for what runs."""
@@ -164,6 +189,11 @@ class Builder:
             data, wanted, assumed = b"", place.size, ""
         uri = base + quote(place.sop_uid, safe="") + "/bulkdata"
         return Header(data, place.syntax, wanted >= place.size, uri, assumed, overlay)
+
+
+def _base(root: str, study_uid: str, series_uid: str) -> str:
+    study, series = quote(study_uid, safe=""), quote(series_uid, safe="")
+    return f"{root}/studies/{study}/series/{series}/instances/"
 
 
 def _identity(place: Place, one: Series) -> bytes:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from isocenter import telemetry
 from isocenter.archive.packs import file as packs_file
-from isocenter.archive.packs.build import Assumed, Builder, Place
+from isocenter.archive.packs.build import Assumed, Builder, place_of
 from isocenter.archive.packs.file import COMMA, Block, PackFile
 from isocenter.archive.packs.gzip import Segment, deflated
 from isocenter.archive.packs.workers import Workers
@@ -121,12 +121,11 @@ class Packs:
         return _Made(self, one, root)
 
     def instance(self, located: Located, root: str) -> bytes:
-        """The JSON object of one instance."""
-        place = Place(
-            located.sop_uid, located.sop_class, located.syntax, located.store_key, located.size, located.offset, 0
-        )
+        """The JSON object of one instance, with all that is laid over it."""
+        if located.ruling is not None and (ruled := self._builder.ruled(located, root)):
+            return ruled
         one = Series(located.series, located.study_uid, located.series_uid, 0, 1, 0, "", 0, "", located.overlay)
-        return self._builder.block([place], one, root, here=True).json
+        return self._builder.block([place_of(located)], one, root, here=True).json
 
     def make(self, series_id: int, root: str) -> bool:
         """Make the pack of a settled series and keep it in the store, unless it is there. False: no such series.

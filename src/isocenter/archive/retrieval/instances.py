@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 
+from isocenter.archive.ruling import Ruling
 from isocenter.database import Database
 from isocenter.declarations.rejections import IN_FORCE
+from isocenter.imaging.stored import Stored
 from isocenter.index.tables import instance, series, study
 from isocenter.store.api import Store, StoredObject
 
@@ -90,7 +92,10 @@ class Located(NamedTuple):
     patient_id: str = ""
     """For error lists and logs' access decisions; never logged."""
     overlay: str = ""
-    """The edits that cover it (`archive.leaving`); '' for none."""
+    """The edits that cover it (`archive.leaving`), and what else is to be laid over it; '' for none."""
+    ruling: Ruling | None = None
+    """The rules on sending that are for it (`web.departing`). `overlay` has a word of them then, so that it tells one
+    state of the object from another."""
 
 
 _FACTS = (
@@ -146,7 +151,7 @@ def locate_framed(
     names = {"study_uid": study_uid, "series_uid": series_uid, "sop_uid": sop_uid}
     with database.reading() as connection:
         row = connection.execute(query, names).first()
-    return (Located._make(row[:-1]), row[-1]) if row else None
+    return (Located(*row[:-1]), row[-1]) if row else None
 
 
 @cache
@@ -251,6 +256,13 @@ class Reader:
         """Up to `n` bytes from `offset` of the data set; fewer only at its end."""
         return self._object.pread(min(n, max(self.size - offset, 0)), self._offset + offset)
 
+    def stored(self, pieces: Sequence[tuple[int, int]]) -> Stored | None:
+        """These pieces of the data set for another process that reads them; None where it can't."""
+        path, start = self._object.path, self._offset
+        if not path or not pieces:
+            return None
+        return Stored(path, tuple([(start + offset, length) for offset, length in pieces]))
+
     def at(self, offset: int, n: int) -> bytes:
         """The same with the position first, as `dicom.convert` asks."""
         return self.pread(n, offset)
@@ -272,7 +284,7 @@ def reader(store: Store, located: Located) -> Reader:
 
 
 def _located(one: Series, row: Sequence[Any]) -> Located:
-    return Located._make((row[0], one.id, one.study_uid, one.series_uid, *row[1:], one.patient_id, one.overlay))
+    return Located(*(row[0], one.id, one.study_uid, one.series_uid, *row[1:], one.patient_id, one.overlay))
 
 
 def _series() -> Select[Any]:

@@ -3,9 +3,11 @@
 import secrets
 from collections.abc import Iterator
 
+from isocenter.archive.leaving import overlaid
 from isocenter.archive.retrieval.instances import Located, Reader, reader
 from isocenter.dicom.bulk_data import bulk_value, locate
-from isocenter.dicom.elements import PIXEL_TAGS, Window, encoding_of
+from isocenter.dicom.elements import PIXEL_TAGS, Read, Window, encoding_of
+from isocenter.dicom.overlay import Edited
 from isocenter.dicom.swapping import swapped_words
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.web import media
@@ -50,14 +52,25 @@ def value_of(call: Call, one: Located, table: bytes | None) -> Reply:
 def value(one: Located, opened: Reader, path: str) -> tuple[Iterator[bytes], int]:
     """The value at a path of tags and items, little endian, and its bytes. Raises Refused(NOT_FOUND),
     MalformedDataSet."""
+    laid = overlaid(opened, one)
+    if laid is not None:
+        return _within(laid.edited(lambda _: ()) if transfer_syntax(one.syntax).deflated else laid, path)
     if transfer_syntax(one.syntax).deflated:
         _, held = bulk_value(opened.pread(one.size, 0), one.syntax, path)
         return iter([bytes(held)]), len(held)
-    place = locate(Window(opened.at, one.size), encoding_of(one.syntax), path)
+    return _read(opened.at, one.size, one.syntax, path)
+
+
+def _within(edited: Edited, path: str) -> tuple[Iterator[bytes], int]:
+    return _read(edited.read, edited.size(), edited.syntax, path)
+
+
+def _read(read: Read, size: int, syntax: str, path: str) -> tuple[Iterator[bytes], int]:
+    place = locate(Window(read, size), encoding_of(syntax), path)
 
     def pieces() -> Iterator[bytes]:
         for at in range(0, place.length, SLICE):
-            piece = opened.pread(min(SLICE, place.length - at), place.offset + at)
+            piece = read(place.offset + at, min(SLICE, place.length - at))
             yield swapped_words(place.word, piece) if place.word > 1 else piece
 
     return pieces(), place.length

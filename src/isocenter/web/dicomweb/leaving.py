@@ -49,6 +49,7 @@ class Leaving:
     def __init__(self, context: WebContext, choice: Choice) -> None:
         self.located, self.syntax, self._spare = choice
         self.transcoded = choice.transcoded
+        self._sop_uid = self.located.sop_uid
         self._context = context
         self._stack = ExitStack()
         self._made: Transcoding | Plain | None = None
@@ -81,7 +82,7 @@ class Leaving:
         if made is None:
             yield from objects.pieces(self._context.store, one, self.syntax, lead)
             return
-        yield lead + outgoing_header(one.sop_class, made.sop_instance or one.sop_uid, self.syntax)
+        yield lead + outgoing_header(one.sop_class, made.sop_instance or self._sop_uid, self.syntax)
         yield from made.pieces()
 
     def close(self) -> None:
@@ -94,6 +95,7 @@ class Leaving:
         read, size, syntax = opened.at, one.size, one.syntax
         edited = overlaid(opened, one)
         if edited is not None:
+            self._sop_uid = edited.sop_uid
             found = edited.edited(lambda window: ()) if transfer_syntax(syntax).deflated else edited
             read, size, syntax = found.read, found.size(), found.syntax
         lossy = lossy_for(context, self.syntax)

@@ -1,4 +1,5 @@
-"""WADO-RS metadata (PS3.18 10.4.1.1.4): series packs for studies and series, the object's header for an instance."""
+"""WADO-RS metadata (PS3.18 10.4.1.1.4): series packs for studies and series, the object's header for an instance, and
+for all instances where more is laid over them for the client than their edits: packs are the same for everyone."""
 
 import hashlib
 import json
@@ -14,13 +15,15 @@ from isocenter.dicom.native_model import xml_of
 from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.coding import coding_of, compressed, encoded
-from isocenter.web.dicomweb.retrieving import located
+from isocenter.web.dicomweb.retrieving import found_by, located
 from isocenter.web.problem import not_acceptable, not_found
 from isocenter.web.reply import Pieces, Reply
 
 _BOUNDARY = "isocenter-metadata"
 _OPEN, _CLOSE = b"[", b"]"
 _BRACKETS = (stored(_OPEN), stored(_CLOSE))
+_WITHOUT_PIXELS = frozenset(("AU", "DOC", "ECG", "KO", "PLAN", "PR", "REG", "RTPLAN", "RTSTRUCT", "SR"))
+"""Modalities of series that are no images."""
 
 
 async def metadata(call: Call) -> Reply:
@@ -45,6 +48,8 @@ def _kind(call: Call) -> str:
 
 def _instance(call: Call, kind: str) -> Reply:
     one = located(call)
+    if one.rows:
+        call.context.engine.expect()
     headers = _headers(call, kind, f"{one.digest}/{one.id}/{one.overlay}" if one.overlay else f"{one.digest}/{one.id}")
     if _unchanged(call, headers):
         return Reply(304, headers)
@@ -54,6 +59,8 @@ def _instance(call: Call, kind: str) -> Reply:
 
 
 def _series(call: Call, kind: str) -> Reply:
+    if call.departing is not None:
+        return _laid(call, kind)
     path = call.path
     series = (path["series"],) if "series" in path else ()
     named = Selection((), (path["study"],), series, access=call.access, view=call.view)
@@ -61,6 +68,8 @@ def _series(call: Call, kind: str) -> Reply:
     found = _shown(call, found)
     if not found:
         raise not_found("series" if series else "study")
+    if any(one.modality not in _WITHOUT_PIXELS for one in found):
+        call.context.engine.expect()  # viewers show the first image next
     state = "" if call.view == IN_FORCE else f"{sorted(call.view)} "
     state += "/".join(f"{one.id}.{one.revision}.{one.instances}.{one.bytes}" for one in found)
     headers = _headers(call, kind, state)
@@ -81,6 +90,26 @@ def _series(call: Call, kind: str) -> Reply:
     if source.gzip:
         headers["Content-Encoding"] = "gzip"
     return Reply(200, headers, source=Pieces(source.pieces(), source.length, source.close), lane=lane)
+
+
+def _laid(call: Call, kind: str) -> Reply:
+    """The instances one by one, each with what is laid over it. Whether the first can be had is known at once."""
+    found = found_by(call)
+    headers = _headers(call, kind, "/".join(f"{one.digest}.{one.id}.{one.overlay}" for one in found))
+    if _unchanged(call, headers):
+        return Reply(304, headers)
+    first = call.context.packs.instance(found[0], call.root)
+    models = chain((first,), (call.context.packs.instance(one, call.root) for one in found[1:]))
+    if kind == media.XML:
+        pieces: Iterator[bytes] = _parts(models)
+    else:
+        joined = (b"," * bool(number) + model for number, model in enumerate(models))
+        pieces = chain((_OPEN,), joined, (_CLOSE,))
+    coding = coding_of(call)
+    if coding:
+        headers["Content-Encoding"] = coding
+        pieces = encoded(coding, pieces)
+    return Reply(200, headers, source=Pieces(pieces, None), lane=call.context.lanes.retrieve)
 
 
 def _shown(call: Call, found: list[Series]) -> list[Series]:

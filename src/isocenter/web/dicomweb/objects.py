@@ -118,9 +118,10 @@ def _header_length(sop_class: int, sop_instance: int, syntax: int) -> int:
 
 def pieces(store: Store, located: Located, syntax: str, lead: bytes = b"") -> Iterator[bytes]:
     """`lead`, then the object as a file in `syntax`, in slices. Reads, so run it in a thread."""
-    header = lead + outgoing_header(located.sop_class, located.sop_uid, syntax)
     with reader(store, located) as opened:
         edited = overlaid(opened, located)
+        sop_uid = edited.sop_uid if edited is not None else located.sop_uid
+        header = lead + outgoing_header(located.sop_class, sop_uid, syntax)
         if edited is not None:
             found = edited.pieces() if syntax == located.syntax else edited.converted(syntax)
             yield header
@@ -145,10 +146,10 @@ def converted_length(store: Store, located: Located, syntax: str) -> int:
     """Bytes of the object as a file, edited or in another syntax. Reads the object's header."""
     with reader(store, located) as opened:
         edited = overlaid(opened, located)
-        if edited is not None and syntax == located.syntax:
-            return header_length(located, syntax) + edited.size()
         if edited is not None:
-            return header_length(located, syntax) + sum(map(len, edited.converted(syntax)))
+            header = header_length(located._replace(sop_uid=edited.sop_uid), syntax)
+            same = syntax == located.syntax
+            return header + (edited.size() if same else sum(map(len, edited.converted(syntax))))
         if syntax == located.syntax:
             return header_length(located, syntax) + located.size
         return header_length(located, syntax) + _conversion(opened, located, syntax).size()

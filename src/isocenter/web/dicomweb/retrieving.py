@@ -38,9 +38,10 @@ def framed(call: Call) -> tuple[Located, bytes | None]:
     path = call.path
     names = (path["study"], path["series"], path["instance"])
     found = locate_framed(call.context.database, *names, call.access, call.view)
-    if found is None:
+    one = call.laid(found[0]) if found is not None else None
+    if found is None or one is None:
         raise not_found("instance")
-    return found
+    return one, found[1]
 
 
 def _instances(call: Call, wishes: Sequence[Wish]) -> Reply:
@@ -72,7 +73,8 @@ def found_by(call: Call) -> list[Located]:
         return [located(call)]
     series = (path["series"],) if "series" in path else ()
     selection = Selection(study_uids=(path["study"],), series_uids=series, access=call.access, view=call.view)
-    found = [one for page in locate(call.context.database, selection, page=2000) for one in page]
+    there = (one for page in locate(call.context.database, selection, page=2000) for one in page)
+    found = [one for each in there if (one := call.laid(each)) is not None]
     if not found:
         raise not_found("series" if "series" in path else "study")
     return found

@@ -61,9 +61,10 @@ def _standing_for(call: Call) -> Located:
     series = (path["series"],) if "series" in path else ()
     selection = Selection((), (path["study"],), series, access=call.access, view=call.view)
     found = representative(call.context.database, selection)
-    if found is None:
+    one = call.laid(found) if found is not None else None
+    if one is None:
         raise not_found("series" if series else "study")
-    return found
+    return one
 
 
 def _where(call: Call, one: Located, frame: int | None) -> str:

@@ -73,22 +73,23 @@ def _file_ids(chosen: Chosen) -> list[tuple[str, ...]]:
 
 
 def _entries(call: Call, chosen: Chosen, known: Known) -> Iterator[Entry]:
-    for written in _models(call, chosen):
+    for sop_uid, written in _models(call, chosen):
         read = msgspec.json.decode(written, type=dict[str, msgspec.Raw])
         model = {tag: msgspec.json.decode(value) for tag, value in read.items() if tag in WANTED}
-        found = known.get(text_of(model.get(_SOP_INSTANCE)))
+        found = known.get(sop_uid or text_of(model.get(_SOP_INSTANCE)))
         if found is not None:
             yield Entry(*found, model)
 
 
-def _models(call: Call, chosen: Chosen) -> Iterator[bytes]:
+def _models(call: Call, chosen: Chosen) -> Iterator[tuple[str, bytes]]:
+    """The metadata, with the SOP Instance UID that it is stored with where that may be another; else ''."""
     path = call.path
-    if "instance" in path:
-        yield call.context.packs.instance(chosen[0][0], call.root)
+    if "instance" in path or call.departing is not None:
+        yield from ((one.sop_uid, call.context.packs.instance(one, call.root)) for one, _, _ in chosen)
         return
     series = (path["series"],) if "series" in path else ()
     named = Selection((), (path["study"],), series, access=call.access, view=call.view)
-    yield from objects_of(call, series_of(call.context.database, named))
+    yield from (("", written) for written in objects_of(call, series_of(call.context.database, named)))
 
 
 class _Sink:

@@ -71,7 +71,8 @@ def _reply(call: Call, asked: Asked) -> Reply:
 def _chosen(call: Call, asked: Asked) -> tuple[Located, str]:
     """The instance and the media type that it leaves in. Raises Problem 400, 404, 406."""
     names = (asked.study_uid, asked.series_uid, asked.sop_uid)
-    one = locate_one(call.context.database, *names, call.access, call.view)
+    found = locate_one(call.context.database, *names, call.access, call.view)
+    one = call.laid(found) if found is not None else None
     if one is None:
         raise not_found("instance")
     frames = max(one.frames or 1, 1)

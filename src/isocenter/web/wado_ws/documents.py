@@ -1,6 +1,6 @@
 """Finds the documents that a request names, and says of each that isn't there why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -30,12 +30,21 @@ class Found(NamedTuple):
 
 
 class Seeker:
-    """Looks for documents as one asker sees them. `repository`: the only one that is ours, '' for any."""
+    """Looks for documents as one asker sees them. `laid`: a document as it leaves for the asker, None for one that
+    doesn't; `repository`: the only one that is ours, '' for any."""
 
-    def __init__(self, database: Database, store: Store, access: Access, view: View, repository: str = "") -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        access: Access,
+        view: View,
+        laid: Callable[[Located], Located | None],
+        repository: str = "",
+    ) -> None:
         self._database, self._store = database, store
         self._access, self._view = access, view
-        self._repository = repository
+        self._laid, self._repository = laid, repository
 
     def find(self, request: Request) -> Found:
         """All of them."""
@@ -59,7 +68,8 @@ class Seeker:
         names = tuple(each.document for each in group)
         first = group[0]
         selection = Selection((), (first.study,), (first.series,), names, access=self._access, view=self._view)
-        return {one.sop_uid: one for page in locate(self._database, selection) for one in page}
+        found = (each for page in locate(self._database, selection) for each in page)
+        return {one.sop_uid: one for each in found if (one := self._laid(each)) is not None}
 
     def _missing(self, study: str, series: str) -> Code | None:
         """Why nothing can be there: the study or the series is unknown; None where it is the document."""

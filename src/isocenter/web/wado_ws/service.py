@@ -86,7 +86,7 @@ class WadoWs:
     def _results(self, call: Call, request: Request) -> Results:
         context = call.context
         repository = context.settings.repository
-        seeker = Seeker(context.database, context.store, call.access, call.view, repository)
+        seeker = Seeker(context.database, context.store, call.access, call.view, call.laid, repository)
         found = seeker.find(request)
         if request.operation.kind is Kind.DOCUMENTS:
             return retrieving.retrieved(call, request, found)
