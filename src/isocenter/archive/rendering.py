@@ -36,6 +36,7 @@ from isocenter.imaging.rendering.request import RAW, Animate, Draw, Drawn, Icon,
 from isocenter.imaging.rendering.states import stated
 from isocenter.imaging.rendering.subjects import subject_of
 from isocenter.imaging.rendering.times import representative, times
+from isocenter.imaging.stored import Stored
 from isocenter.store.api import Store
 
 _KEPT: Final = 64
@@ -118,9 +119,9 @@ class Rendering:
             known = known._replace(state=self._state(state)) if state is not None else known
             numbers = self._numbers(known, frames, picture)
             if picture.media_type in ANIMATED:
-                return self._animation(known, numbers, picture)
+                return self._animation(known, source, numbers, picture)
             draw, warnings = self._asked(known, numbers[0], picture)
-            return _drawn(*self._engine.drawn(draw, known.frames.frame(numbers[0])), warnings)
+            return _drawn(*self._engine.drawn(draw, source.frame(known.frames, numbers[0])), warnings)
 
     # --- what is known of objects
 
@@ -181,9 +182,9 @@ class Rendering:
         )
         return draw, warnings
 
-    def _animation(self, known: _Known, numbers: Sequence[int], picture: Picture) -> Rendered:
+    def _animation(self, known: _Known, source: "_Source", numbers: Sequence[int], picture: Picture) -> Rendered:
         drawn, pieces = None, []
-        for each, data in self._ahead(known, numbers, picture._replace(media_type=RAW)):
+        for each, data in self._ahead(known, source, numbers, picture._replace(media_type=RAW)):
             drawn = drawn or each
             if drawn.columns * drawn.rows * len(numbers) > self._limits.animation:
                 raise Refused(Reason.TOO_LARGE, "the frames make a larger animation than may be made: ask for fewer")
@@ -195,7 +196,9 @@ class Rendering:
         animate = Animate(drawn.columns, drawn.rows, drawn.samples, shown, picture.media_type)
         return _drawn(*self._engine.drawn(animate, b"".join(pieces)), drawn.warnings)
 
-    def _ahead(self, known: _Known, numbers: Sequence[int], picture: Picture) -> "Iterator[tuple[Drawn, bytes]]":
+    def _ahead(
+        self, known: _Known, source: "_Source", numbers: Sequence[int], picture: Picture
+    ) -> "Iterator[tuple[Drawn, bytes]]":
         """Frames drawn, in order, with all workers busy."""
         waiting: deque[tuple[Future[bytearray], tuple[str, ...]]] = deque()
         left = iter(numbers)
@@ -203,7 +206,7 @@ class Rendering:
             while True:
                 while len(waiting) <= self._engine.limit and (number := next(left, None)) is not None:
                     draw, warnings = self._asked(known, number, picture)
-                    waiting.append((self._engine.begun_picture(draw, known.frames.frame(number)), warnings))
+                    waiting.append((self._engine.begun_picture(draw, source.frame(known.frames, number)), warnings))
                 if not waiting:
                     return
                 begun, warnings = waiting.popleft()
@@ -220,10 +223,17 @@ class _Source:
     def __init__(self, located: Located, opened: Reader) -> None:
         self.syntax, self.size = located.syntax, opened.size
         self.read: Read = opened.at
+        self._opened: Reader | None = opened
         if transfer_syntax(located.syntax).deflated:
+            self._opened = None
             whole = inflate(opened.pread(opened.size, 0))
             self.syntax, self.size = EXPLICIT_LE, len(whole)
             self.read = lambda at, n: whole[at : at + n]
+
+    def frame(self, frames: FrameBytes, number: int) -> bytes | Stored:
+        """A frame, or where a worker process can read it."""
+        stored = self._opened.stored(frames.pieces(number)) if self._opened is not None else None
+        return frames.frame(number) if stored is None else stored
 
 
 def _standing(known: _Known) -> int:

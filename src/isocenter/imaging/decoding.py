@@ -19,8 +19,12 @@ _RLE_HEADER: Final = 64
 _EOI: Final = b"\xff\xd9"
 
 
-def decoded(data: bytes | bytearray | memoryview, syntax: str, pixels: Pixels) -> tuple[Array, Pixels]:
-    """The array of one frame, and what describes it now. Raises Refused, and whatever a codec raises."""
+def decoded(
+    data: bytes | bytearray | memoryview, syntax: str, pixels: Pixels, threads: int = 1
+) -> tuple[Array, Pixels]:
+    """The array of one frame, and what describes it now. Raises Refused, and whatever a codec raises.
+
+    With `threads` a slow codec uses so many: for a frame that somebody waits for, not where all workers have one."""
     form = codec(syntax)
     if form is None:
         raise Refused(Reason.TRANSFER_SYNTAX_NOT_SUPPORTED, "pixel data in this transfer syntax is not decoded")
@@ -32,7 +36,10 @@ def decoded(data: bytes | bytearray | memoryview, syntax: str, pixels: Pixels) -
         return _run_lengths(bytes(data), pixels), _now(pixels, None)
     stream = codestreams.described(data)
     hold(stream, pixels)
-    array = _DECODERS[stream.coder](bytes(data), stream, pixels)
+    if stream.coder == codestreams.JPEG_2000:
+        array = _jpeg_2000(bytes(data), stream, pixels, threads)
+    else:
+        array = _DECODERS[stream.coder](bytes(data), stream, pixels)
     return fitted(array, stream, pixels), _now(pixels, stream)
 
 
@@ -96,8 +103,8 @@ def _jpeg_ls(data: bytes, stream: Stream, pixels: Pixels) -> Array:
     return _array(imagecodecs.jpegls_decode(whole))
 
 
-def _jpeg_2000(data: bytes, stream: Stream, pixels: Pixels) -> Array:
-    return _array(imagecodecs.jpeg2k_decode(codestreams.codestream(data), numthreads=1))
+def _jpeg_2000(data: bytes, stream: Stream, pixels: Pixels, threads: int) -> Array:
+    return _array(imagecodecs.jpeg2k_decode(codestreams.codestream(data), numthreads=threads))
 
 
 def _high_throughput(data: bytes, stream: Stream, pixels: Pixels) -> Array:
@@ -125,7 +132,6 @@ _DECODERS: Final[Mapping[str, Callable[[bytes, Stream, Pixels], Array]]] = {
     codestreams.JPEG: _jpeg,
     codestreams.JPEG_LOSSLESS: _jpeg_lossless,
     codestreams.JPEG_LS: _jpeg_ls,
-    codestreams.JPEG_2000: _jpeg_2000,
     codestreams.HTJ2K: _high_throughput,
     codestreams.JPEG_XL: _jpeg_xl,
 }

@@ -19,6 +19,7 @@ from isocenter.errors import Reason, Refused
 from isocenter.imaging.pixels import Pixels
 from isocenter.imaging.recode import Outcome, Recode, packed, unpacked
 from isocenter.imaging.rendering.request import Draw, Drawn, Request, ordered
+from isocenter.imaging.stored import Stored
 from isocenter.workers import Pool, WorkerLate, WorkerLost
 from isocenter.workers.channel import Buffer
 
@@ -67,34 +68,39 @@ class Engine:
         """Most processes."""
         return self._pool.limit
 
+    def expect(self) -> None:
+        """Have a process ready soon: a picture will be asked for. Returns at once."""
+        self._pool.warm_soon(1)
+
     def check(self, pixels: Pixels) -> None:
         """Raises Refused(TOO_LARGE) for frames beyond the pixel budget."""
         if pixels.decoded_bytes > self.bounds.frame:
             raise Refused(Reason.TOO_LARGE, "the frames are larger than may be decoded")
 
-    def recoded(self, request: Recode, frame: Buffer) -> Recoded:
+    def recoded(self, request: Recode, frame: Buffer | Stored) -> Recoded:
         """One frame recoded. Raises Refused: CANNOT_UNDERSTAND for a damaged one, TOO_LARGE, NOT_ACCEPTABLE,
         PROCESSING_FAILURE where it brought the codec down; Retriable where no process can be had."""
         return self._result(self.begun(request, frame))
 
-    def begun(self, request: Recode, frame: Buffer) -> "Future[bytearray]":
+    def begun(self, request: Recode, frame: Buffer | Stored) -> "Future[bytearray]":
         """Begin a frame; `finished` waits for it."""
         self.check(request.pixels)
-        if len(frame) > 4 * self.bounds.frame:
-            raise Refused(Reason.TOO_LARGE, "the frames are larger than may be decoded")
+        self._bound(frame)
+        if isinstance(frame, Stored):
+            return self._pool.submit(*packed(request._replace(stored=frame)))
         return self._pool.submit(*packed(request, frame))
 
     def finished(self, begun: "Future[bytearray]") -> Recoded:
         """The outcome of a frame. Raises as `recoded`."""
         return self._result(begun)
 
-    def drawn(self, request: Request, data: Buffer = b"") -> tuple[Drawn, memoryview]:
+    def drawn(self, request: Request, data: Buffer | Stored = b"") -> tuple[Drawn, memoryview]:
         """A picture of the frame or the frames in `data`, and its bytes. Raises as `recoded`, and BAD_REQUEST for a
         picture that can't be."""
         parts = self._drawing(request, data)
         return self._picture(lambda: self._pool.ask(*parts))
 
-    def begun_picture(self, request: Request, data: Buffer = b"") -> "Future[bytearray]":
+    def begun_picture(self, request: Request, data: Buffer | Stored = b"") -> "Future[bytearray]":
         """Begin a picture; `finished_picture` waits for it."""
         return self._pool.submit(*self._drawing(request, data))
 
@@ -102,12 +108,17 @@ class Engine:
         """What was drawn and its bytes. Raises as `drawn`."""
         return self._picture(begun.result)
 
-    def _drawing(self, request: Request, data: Buffer) -> tuple[bytes, Buffer]:
+    def _drawing(self, request: Request, data: Buffer | Stored) -> tuple[bytes, Buffer]:
         if isinstance(request, Draw):
             self.check(request.pixels)
-        if len(data) > 4 * self.bounds.frame:
-            raise Refused(Reason.TOO_LARGE, "the frames are larger than may be decoded")
+        self._bound(data)
+        if isinstance(data, Stored):
+            return packed(ordered(request, data))
         return packed(ordered(request), data)
+
+    def _bound(self, data: Buffer | Stored) -> None:
+        if (data.length if isinstance(data, Stored) else len(data)) > 4 * self.bounds.frame:
+            raise Refused(Reason.TOO_LARGE, "the frames are larger than may be decoded")
 
     def _picture(self, answer: Callable[[], bytearray]) -> tuple[Drawn, memoryview]:
         drawn, data = self._answer(answer, Drawn)
@@ -115,7 +126,7 @@ class Engine:
             raise Refused(drawn.reason or Reason.PROCESSING_FAILURE, drawn.comment)
         return drawn, data
 
-    def all_recoded(self, request: Recode, frames: Iterable[Buffer]) -> "Ahead":
+    def all_recoded(self, request: Recode, frames: Iterable[Buffer | Stored]) -> "Ahead":
         """Each frame recoded, in order, all workers busy. Raises as `recoded`."""
         return Ahead(self, request, frames)
 
@@ -146,7 +157,7 @@ class Ahead:
     """Frames on their way through the workers, in order. The first are under way when it is made; no more are taken
     than keep the workers busy. Close it when not all are wanted."""
 
-    def __init__(self, engine: Engine, request: Recode, frames: Iterable[Buffer]) -> None:
+    def __init__(self, engine: Engine, request: Recode, frames: Iterable[Buffer | Stored]) -> None:
         self._engine, self._request, self._frames = engine, request, iter(frames)
         self._waiting: deque[Future[bytearray]] = deque()
         self._fill()

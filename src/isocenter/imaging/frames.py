@@ -14,6 +14,7 @@ from isocenter.dicom.scan import PixelData, Scan
 from isocenter.dicom.swapping import WORD_BYTES, swapped_words
 from isocenter.dicom.uids import EXPLICIT_LE, RLE_LOSSLESS, transfer_syntax
 from isocenter.errors import Reason, Refused
+from isocenter.imaging.codecs import codec
 from isocenter.imaging.pixels import EXTENDED_LENGTHS, EXTENDED_OFFSETS, Pixels
 
 Piece: TypeAlias = tuple[int, int]
@@ -65,6 +66,10 @@ class Frames:
         if len(pieces) == 1:
             return _exactly(self.read, *pieces[0])
         return b"".join([_exactly(self.read, offset, length) for offset, length in pieces])
+
+    def pieces(self, number: int) -> tuple[Piece, ...]:
+        """Where frame `number` of those there are lies just as `frame` gives it, () where it can't be had so."""
+        return () if self.bits or self.word > 1 else self.places[number - 1]
 
     def __iter__(self) -> Iterator[bytes]:
         return (self.frame(number) for number in range(1, self.count + 1))
@@ -230,6 +235,8 @@ def _grouped(
     starts = {first + 8 + offset for offset in table}
     if len(starts) != count or not starts <= {piece[0] for piece in fragments}:
         starts = {piece[0] for piece in fragments if read(piece[0], 4).startswith(_BEGINNINGS)}
+    if codec(scan.syntax) is None:
+        raise Refused(Reason.NOT_ACCEPTABLE, "the frames of a video can't be told apart")
     if len(fragments) < count:
         # cut off, or with fewer frames than it says: each is taken for one
         starts = {piece[0] for piece in fragments}

@@ -7,6 +7,7 @@ import msgspec
 from isocenter.errors import Reason
 from isocenter.imaging.pixels import Pixels
 from isocenter.imaging.recolouring import Recolour
+from isocenter.imaging.stored import Stored
 from isocenter.workers.channel import Buffer
 
 _LENGTH: Final = 4
@@ -36,6 +37,8 @@ class Recode(NamedTuple):
     lossy: Lossy = Lossy()
     recolour: Recolour | None = None
     """What is done with the decoded samples before they are written."""
+    stored: Stored | None = None
+    """Where the frame is to be read, if it does not follow."""
 
 
 class Outcome(NamedTuple):

@@ -11,8 +11,11 @@ import msgspec
 from isocenter.errors import IsocenterError, Reason
 from isocenter.imaging.decoding import decoded
 from isocenter.imaging.encoding import encoded
+from isocenter.imaging.picture import Picture
 from isocenter.imaging.recode import Outcome, Recode, packed, parted
-from isocenter.imaging.rendering.request import Drawn, Order
+from isocenter.imaging.rendering.request import Drawn, Icon, Order
+from isocenter.imaging.rendering.subjects import OTHER
+from isocenter.imaging.stored import fetched
 from isocenter.workers.channel import Buffer
 from isocenter.workers.serving import serve
 
@@ -22,6 +25,8 @@ _REQUESTS: Final[msgspec.msgpack.Decoder[Recode | Order]] = msgspec.msgpack.Deco
 
 def recode(request: Recode, data: memoryview) -> tuple[Outcome, bytes]:
     """One frame."""
+    if request.stored is not None:
+        data = memoryview(fetched(request.stored))
     array, pixels = decoded(data, request.source, request.pixels)
     if request.recolour is not None:
         from isocenter.imaging.colouring import recoloured  # few images need it
@@ -62,6 +67,11 @@ def answer(body: bytearray) -> tuple[Buffer, ...]:
         return packed(Drawn("", reason=reason, comment=comment) if drawing else Outcome(None, reason, comment))
 
 
+def prepare() -> None:
+    """Load what the first picture needs by drawing one: libraries load their parts when these are first used."""
+    answer(bytearray(b"".join(packed(Order(icon=Icon(OTHER, Picture(width=16)))))))
+
+
 def limit_memory(more: int) -> None:
     """Let this process's address space grow by `more` bytes and no further."""
     with open("/proc/self/statm", encoding="ascii") as statm:
@@ -76,7 +86,7 @@ def main() -> None:
     """Serve until idle."""
     memory, patience = int(sys.argv[1]), float(sys.argv[2])
     limit_memory(memory)
-    serve(answer, IDLE, patience)
+    serve(answer, IDLE, patience, prepare)
 
 
 if __name__ == "__main__":

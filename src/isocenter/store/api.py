@@ -106,6 +106,11 @@ class StoredObject(Protocol):
         """Bytes of the whole file, header and data set."""
         ...
 
+    @property
+    def path(self) -> str:
+        """The file that it is, for another process that reads it; '' where it is none."""
+        ...
+
     def fileno(self) -> int:
         """A file descriptor for `pread` and `sendfile`, valid until `close`."""
         ...

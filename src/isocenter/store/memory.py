@@ -35,6 +35,8 @@ T = TypeVar("T")
 class MemoryObject:
     """See `api.StoredObject`. `fileno` gives an anonymous file with the same bytes."""
 
+    path = ""
+
     def __init__(self, key: str, content: bytes) -> None:
         self.key = key
         self._content = content

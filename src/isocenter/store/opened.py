@@ -11,7 +11,7 @@ from isocenter.store.failures import failure
 class OpenFile:
     """See `api.StoredObject`."""
 
-    __slots__ = ("_file", "key", "size")
+    __slots__ = ("_file", "key", "path", "size")
 
     def __init__(self, key: str, path: str) -> None:
         try:
@@ -20,7 +20,7 @@ class OpenFile:
             raise Refused(Reason.NOT_FOUND, "no such object in the store") from error
         except OSError as error:
             raise failure(error) from error
-        self.key = key
+        self.key, self.path = key, path
         self.size = os.fstat(self._file).st_size
 
     def fileno(self) -> int:

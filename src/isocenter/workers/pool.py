@@ -141,17 +141,33 @@ class Pool:
 
     def submit(self, *parts: Buffer) -> "Future[bytearray]":
         """As `ask`, in a thread of the pool."""
+        return self._executor().submit(self.ask, *parts)
+
+    def _executor(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(self.limit, thread_name_prefix="workers")
-            threads = self._threads
-        return threads.submit(self.ask, *parts)
+            return self._threads
 
-    def warm(self) -> None:
-        """Start the processes now, so that the first request need not wait."""
-        started = [self._take() for _ in range(self.limit)]
-        for worker in started:
-            self._give_back(worker)
+    def warm(self, count: int | None = None) -> None:
+        """Start `count` processes, None for all, so that the first requests need not wait. Those that there are, count.
+        Raises WorkerLost."""
+        ready: list[_Worker] = []
+        try:
+            while len(ready) < (count or self.limit) and self._free.acquire(blocking=False):
+                try:
+                    ready.append(self._take())
+                except BaseException:
+                    self._free.release()
+                    raise
+        finally:
+            for worker in ready:
+                self._give_back(worker)
+                self._free.release()
+
+    def warm_soon(self, count: int) -> None:
+        """As `warm`, in a thread of the pool, whatever comes of it."""
+        self._executor().submit(self.warm, count)
 
     def close(self) -> None:
         """End the processes that are idle, and the others as they come back."""

@@ -51,6 +51,18 @@ def test_nothing_is_started_before_it_is_needed() -> None:
         assert len({child.pid for child in psutil.Process().children()} - before) == 4
 
 
+def test_one_may_be_started_ahead_and_never_one_too_many() -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    with pool(2) as asked:
+        asked.warm(1)
+        asked.warm(1)
+        started = {child.pid for child in psutil.Process().children()} - before
+        assert len(started) == 1
+        assert {who(asked.ask(b"x"))} == started
+        asked.warm(5)
+        assert len({child.pid for child in psutil.Process().children()} - before) == 2
+
+
 def test_large_messages_pass_in_parts() -> None:
     part = os.urandom(3 << 20)
     with pool() as asked:

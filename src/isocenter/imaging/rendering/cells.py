@@ -14,6 +14,8 @@ from isocenter.imaging.rendering.tables import Bytes, Greys, grey, grey_table, m
 
 _TABLED: Final = 16
 """Bits of a stored value up to which there is a table for all values."""
+_PART: Final = 1 << 15
+"""Pixels that are looked up at once."""
 
 
 def shown(array: Array, pixels: Pixels, presentation: Presentation) -> Bytes:
@@ -49,9 +51,21 @@ def _greys(array: Array, pixels: Pixels, presentation: Presentation) -> Bytes:
     table = grey_table(greys, pixels.stored, pixels.signed, presentation.padding)
     palette = presentation.palette
     if palette is None:
-        return table.take(patterns)
+        return _looked_up(table, patterns)
     found: Bytes = _supplemented(table, pixels, presentation)[patterns]
     return found
+
+
+def _looked_up(table: Bytes, patterns: NDArray[Any]) -> Bytes:
+    """`table[patterns]`, part by part: numpy looks up by 64 bits, which are to stay in the processor's cache."""
+    flat = patterns.reshape(-1)
+    made = np.empty(flat.size, np.uint8)
+    index = np.empty(min(_PART, flat.size), np.intp)
+    for start in range(0, flat.size, _PART):
+        part = index[: min(_PART, flat.size - start)]
+        np.copyto(part, flat[start : start + _PART])
+        table.take(part, mode="clip", out=made[start : start + _PART])  # nothing is clipped; it needs no check
+    return made.reshape(patterns.shape)
 
 
 def _supplemented(table: Bytes, pixels: Pixels, presentation: Presentation) -> Bytes:

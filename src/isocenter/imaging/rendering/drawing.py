@@ -4,6 +4,7 @@ frame -> decoded, at reduced resolution where that suffices -> grey or colours o
 shown, scaled, turned -> colour space -> text -> file
 """
 
+import os
 from typing import Final
 
 import numpy as np
@@ -20,10 +21,11 @@ from isocenter.imaging.rendering.planes import burned
 from isocenter.imaging.rendering.presentation import Presentation
 from isocenter.imaging.rendering.profiles import converted
 from isocenter.imaging.rendering.reducing import Frame, reduced_again
-from isocenter.imaging.rendering.request import Animate, Draw, Drawn, Icon, Order
+from isocenter.imaging.rendering.request import RAW, Animate, Draw, Drawn, Icon, Order
 from isocenter.imaging.rendering.shutters import shuttered
 from isocenter.imaging.rendering.tables import Bytes
 from isocenter.imaging.rendering.writing import animated, written
+from isocenter.imaging.stored import Stored
 
 _TURNS: Final = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 """Pillow's turn the other way."""
@@ -34,19 +36,21 @@ _GAP: Final = 2.0
 def done(order: Order, data: memoryview) -> tuple[Drawn, bytes]:
     """What was asked for. Raises Refused, and whatever a codec raises."""
     if order.draw is not None:
-        return draw(order.draw, data)
+        return draw(order.draw, data, order.stored)
     if order.animate is not None:
         return animate(order.animate, data)
     assert order.icon is not None
     return icon(order.icon)
 
 
-def draw(request: Draw, data: memoryview) -> tuple[Drawn, bytes]:
-    """One frame."""
+def draw(request: Draw, data: memoryview, stored: Stored | None = None) -> tuple[Drawn, bytes]:
+    """One frame, which is in `data` or `stored`."""
     presentation, picture, pixels = request.presentation, request.picture, request.pixels
     layout = layout_of(pixels.columns, pixels.rows, presentation, picture, request.most)
     scale = _scale(layout) if _averages(presentation) else 1.0
-    array, now, factor = reduced_again(Frame(request.name, data), request.syntax, pixels, scale)
+    # frames of an animation are drawn by all workers at once
+    threads = 1 if picture.media_type == RAW else len(os.sched_getaffinity(0))
+    array, now, factor = reduced_again(Frame(request.name, data, stored), request.syntax, pixels, scale, threads)
     image = laid_out(_seen(array, now, request, factor), layout, factor)
     image, icc, warnings = converted(image, presentation.icc, picture.profile)
     image, more = lettered(image, request.text, request.font)

@@ -20,6 +20,7 @@ from isocenter.imaging.codestreams import Stream
 from isocenter.imaging.colour import after_decoding
 from isocenter.imaging.decoding import decoded, fitted, hold
 from isocenter.imaging.pixels import Pixels
+from isocenter.imaging.stored import Stored, fetched
 
 Decoder: TypeAlias = Callable[[bytes, Stream, int], tuple[Array, int] | None]
 
@@ -27,14 +28,22 @@ _LEAST: Final = 512 * 512
 """Pixels of a frame from which on it is worth it."""
 _MOST: Final = 32
 _KEPT: Final = 32 << 20
-"""Bytes of a decoded frame that is kept for the next request at most."""
+"""Bytes of a decoded frame that is kept for the next request at most; of these there are two."""
+_SMALL: Final = 1 << 20
+"""Bytes of those of which more are kept."""
 
 
 class Frame:
     """A frame as it is stored. Two of one name are one."""
 
-    def __init__(self, name: str, data: memoryview) -> None:
-        self.name, self.data = name, data
+    def __init__(self, name: str, data: memoryview, stored: Stored | None = None) -> None:
+        self.name, self._data, self._stored = name, data, stored
+
+    def taken(self) -> bytes | memoryview:
+        """Its bytes, which it no longer holds then."""
+        stored, data = self._stored, self._data
+        self._stored, self._data = None, memoryview(b"")
+        return data if stored is None else fetched(stored)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Frame) and self.name == other.name
@@ -43,25 +52,31 @@ class Frame:
         return hash(self.name)
 
 
-def reduced_again(frame: Frame, syntax: str, pixels: Pixels, scale: float) -> tuple[Array, Pixels, int]:
+def reduced_again(
+    frame: Frame, syntax: str, pixels: Pixels, scale: float, threads: int = 1
+) -> tuple[Array, Pixels, int]:
     """As `reduced`, for a frame that may be asked for once more: who looks at an image changes its window."""
     form = codec(syntax)
     if not frame.name or form is None or form.frame != STREAM or pixels.decoded_bytes > _KEPT:
-        return reduced(frame.data, syntax, pixels, scale)
-    array, now, factor = _kept(frame, syntax, pixels, 1 / _factor(scale))
+        return reduced(frame.taken(), syntax, pixels, scale, threads)
+    kept = _kept if pixels.decoded_bytes > _SMALL else _kept_small
+    array, now, factor = kept(frame, syntax, pixels, 1 / _factor(scale), threads)
     array.flags.writeable = False
     return array, now, factor
 
 
 @lru_cache(maxsize=2)
-def _kept(frame: Frame, syntax: str, pixels: Pixels, scale: float) -> tuple[Array, Pixels, int]:
-    found = reduced(frame.data, syntax, pixels, scale)
-    frame.data = memoryview(b"")  # only its name is needed any more
-    return found
+def _kept(frame: Frame, syntax: str, pixels: Pixels, scale: float, threads: int) -> tuple[Array, Pixels, int]:
+    return reduced(frame.taken(), syntax, pixels, scale, threads)
+
+
+@lru_cache(maxsize=16)
+def _kept_small(frame: Frame, syntax: str, pixels: Pixels, scale: float, threads: int) -> tuple[Array, Pixels, int]:
+    return reduced(frame.taken(), syntax, pixels, scale, threads)
 
 
 def reduced(
-    data: bytes | bytearray | memoryview, syntax: str, pixels: Pixels, scale: float
+    data: bytes | bytearray | memoryview, syntax: str, pixels: Pixels, scale: float, threads: int = 1
 ) -> tuple[Array, Pixels, int]:
     """A frame, what describes it, and how many of its pixels each way have become one. `scale` is the size of the
     picture divided by the frame's: there is at least a pixel for each of the picture's. Raises as `decoded`."""
@@ -75,7 +90,7 @@ def reduced(
             found = _tried(decoder, bytes(data), stream, factor)
             if found is not None:
                 return _described(*found, stream, pixels)
-    array, now = decoded(data, syntax, pixels)
+    array, now = decoded(data, syntax, pixels, threads)
     return array, now, 1
 
 

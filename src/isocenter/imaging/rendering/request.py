@@ -8,6 +8,7 @@ from isocenter.errors import Reason
 from isocenter.imaging.picture import Picture
 from isocenter.imaging.pixels import Pixels
 from isocenter.imaging.rendering.presentation import Presentation
+from isocenter.imaging.stored import Stored
 
 RAW: Final = "raw"
 """The media type of a drawn frame that is to become part of an animation: rows of bytes, a sample or three a pixel."""
@@ -81,13 +82,15 @@ class Order(msgspec.Struct, omit_defaults=True):
     draw: Draw | None = None
     animate: Animate | None = None
     icon: Icon | None = None
+    stored: Stored | None = None
+    """Where the frame to be drawn is to be read, if it does not follow."""
 
 
-def ordered(request: Request) -> Order:
+def ordered(request: Request, stored: Stored | None = None) -> Order:
     """A request as it travels."""
     match request:
         case Draw():
-            return Order(draw=request)
+            return Order(draw=request, stored=stored)
         case Animate():
             return Order(animate=request)
         case Icon():
