@@ -91,7 +91,9 @@ def rows(struct: Any) -> list[str]:
     lines = ["| key | default | |", "|---|---|---|"]
     for info in msgspec.structs.fields(struct):
         value = empty.get(info.encode_name)
-        if isinstance(value, dict) or info.encode_name in ("ae", "peer", "rule", "user", "revision", "compress"):
+        if isinstance(value, dict):
+            continue
+        if info.encode_name in ("ae", "peer", "rule", "user", "revision", "compress") and not isinstance(value, str):
             continue
         required = info.default is msgspec.NODEFAULT and info.default_factory is msgspec.NODEFAULT
         default = "required" if required else _default(value)
