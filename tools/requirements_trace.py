@@ -25,7 +25,8 @@ DONE = frozenset({
     "M-DWSTORE", "M-DWSEND", "M-DWFIND", "M-DWMOVE", "M-PRIV", "I-ASSOC", "I-CTX", "I-ECHO", "I-STORE", "I-SEND",
     "I-FIND", "I-MOVE", "I-COMMIT", "I-SEC", "I-CHAR", "I-PID", "I-EXT", "I-CONF", "P-ASSOC", "P-RJ", "P-AB", "P-CF",
     "P-ECHO", "P-FIND", "P-MOVE", "P-STO", "P-EXP", "P-IMP", "P-SEC", "P-CHR", "P-NET", "X-COM", "X-QR", "X-VIEW",
-    "X-MOD", "C-RULE", "C-DISC", "C-TPL", "C-GEN", "C-CHK", "I-WS",
+    "X-MOD", "C-RULE", "C-DISC", "C-TPL", "C-GEN", "C-CHK", "I-QIDO", "I-STOW", "I-RS", "I-URI", "I-WS", "I-WEB",
+    "I-PDF",
 })
 # fmt: on
 """The groups of ids of which each has a test, or a row that says who will bring it."""

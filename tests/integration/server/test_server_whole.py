@@ -181,10 +181,11 @@ def until_gone(pid: int) -> None:
         os.sched_yield()
 
 
-@pytest.mark.req("I-SEC-07")
+@pytest.mark.req("I-SEC-07", "I-QIDO-ST-03", "I-STOW-ST-04")
 def test_where_http_is_not_open_a_token_is_asked_for(start: Callable[..., Any], cli: Cli) -> None:
     server = start(ISOCENTER_HTTP__OPEN="false").ready()
     assert httpx.get(f"{server.url}/health/live").status_code == 200
+    assert httpx.post(f"{server.url}/dicom-web/studies", content=b"x").status_code == 401
     refused = httpx.get(f"{server.url}/dicom-web/studies")
     assert refused.status_code == 401
     assert refused.headers["www-authenticate"].startswith("Bearer")

@@ -22,6 +22,7 @@ def test_a_client_that_leaves_the_port_out() -> None:
     assert root(host="pacs.example.org") == "http://pacs.example.org/dicom-web"
 
 
+@pytest.mark.req("I-WEB-05")
 def test_from_a_proxy() -> None:
     said = {"x_forwarded_proto": "https", "x_forwarded_host": "pacs.example.org", "x_forwarded_prefix": "/archive/"}
     assert root(host="inner", **said) == "https://pacs.example.org/archive/dicom-web"

@@ -57,7 +57,7 @@ ANSWERED = {
 }
 
 
-@pytest.mark.req("I-STOW-RS-01", "I-STOW-RS-02", "I-STOW-RS-03")
+@pytest.mark.req("I-STOW-05", "I-STOW-RS-01", "I-STOW-RS-02", "I-STOW-RS-03")
 @pytest.mark.parametrize("code", _codes("Warning Reason"))
 def test_warnings(code: str) -> None:
     (item,) = json.loads(module([WARNED[code]], "R", "", False))["00081199"]["Value"]
