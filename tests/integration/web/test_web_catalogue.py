@@ -537,7 +537,8 @@ def test_every_row_is_in_one_list() -> None:
 
 
 @pytest.mark.req(
-    "I-QIDO-01", "I-QIDO-02", "I-QIDO-03", "I-QIDO-04", "I-QIDO-05", "I-QIDO-06", "I-QIDO-07", "I-QIDO-08", "I-QIDO-09", "I-QIDO-10",
+    "I-QIDO-01", "I-QIDO-02", "I-QIDO-03", "I-QIDO-04", "I-QIDO-05", "I-QIDO-06", "I-QIDO-07", "I-QIDO-08",
+    "I-QIDO-09", "I-QIDO-10",
     "I-QIDO-11", "I-QIDO-12", "I-STOW-01", "I-STOW-02", "I-STOW-03", "I-STOW-04", "I-RS-01", "I-RS-02", "I-RS-03",
     "I-RS-04", "I-RS-05", "I-RS-06", "I-RS-07", "I-WS-01", "I-WS-02", "I-WS-03", "I-WS-04", "I-WS-05",
     "I-WEB-01", "I-WEB-02", "I-WEB-03", "I-WEB-06", "I-URI-01", "I-URI-02", "I-URI-03", "I-URI-04", "I-URI-05",
