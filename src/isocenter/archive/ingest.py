@@ -339,7 +339,10 @@ class Reception:
             arrival = arrival._replace(policy=DuplicatePolicy.KEEP_FIRST)
         if outcome.verdict == Verdict.DIFFERS:
             found = self._likeness(arrival, outcome.existing_key)
-            outcome = self._ingest.writer.file(arrival._replace(likeness=found))
+            arrival = arrival._replace(likeness=found)
+            outcome = self._ingest.writer.file(arrival)
+            if outcome.verdict == Verdict.RESENT:  # a note has rejected the other meanwhile
+                outcome = self._ingest.writer.file(self._ingest.resending.decided(arrival, outcome))
         self._spool.settle()
         return self._stored(arrival, outcome)
 

@@ -107,6 +107,11 @@ class Adoption:
         self._compare, self._assume, self._verify = compare, assume, verify
         self._under_way: deque[tuple[Future[Outcome], _Read]] = deque()
         self._compressed: dict[str, str] = {}
+        self._not_taken: frozenset[str] = frozenset()
+
+    def leave_out(self, keys: Iterable[str]) -> None:
+        """The objects `keys` came again after they were rejected, and were not taken then: nor are they now."""
+        self._not_taken |= frozenset(keys)
 
     def adopt(self, key: str) -> None:
         """File the object `key`, or set it aside."""
@@ -116,6 +121,9 @@ class Adoption:
             self._set_aside(key, unfit)
             return
         self._compressed.update({each.original_key: key for each in read.arrival.compressed})
+        if key in self._not_taken:
+            self.finish()  # the note that it met then is to be met now
+            read = read._replace(arrival=read.arrival._replace(resend="refuse"))
         self._under_way.append((self._writer.submit(read.arrival), read))
         if len(self._under_way) >= WINDOW:
             self._finish_one()
@@ -157,13 +165,20 @@ class Adoption:
         future, read = self._under_way.popleft()
         outcome = future.result(_WAIT)
         arrival = read.arrival
-        if outcome.verdict == Verdict.RESENT:  # what was let back in then, the journal lets in again
-            arrival = arrival._replace(resend="hide")
-            outcome = self._writer.submit(arrival).result(_WAIT)
+        if outcome.verdict == Verdict.RESENT:
+            arrival, outcome = self._hidden(arrival)
         if outcome.verdict == Verdict.DIFFERS:
             likeness = self._compare(self._store, read.scan, read.arrival, outcome.existing_key)
-            outcome = self._writer.submit(arrival._replace(likeness=likeness)).result(_WAIT)
+            arrival = arrival._replace(likeness=likeness)
+            outcome = self._writer.submit(arrival).result(_WAIT)
+            if outcome.verdict == Verdict.RESENT:  # the note was on its way with it
+                _, outcome = self._hidden(arrival)
         self.report.verdicts[outcome.verdict] += 1
+
+    def _hidden(self, arrival: Arrival) -> tuple[Arrival, Outcome]:
+        """File what came again after it was rejected; what was let back in then, the journal lets in again."""
+        arrival = arrival._replace(resend="hide")
+        return arrival, self._writer.submit(arrival).result(_WAIT)
 
     def _read(self, key: str) -> _Read:
         with self._store.open(key) as stored:

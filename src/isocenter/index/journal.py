@@ -19,6 +19,8 @@ EDIT_REFUSED = "edit-refused"
 """An edit's record came before it, and the index would not have it: it is none, now and later."""
 EDIT_LATE = "edit-late"
 """An edit that was in doubt (nothing answered) was carried out after edits that came later: when that was."""
+RESEND_REFUSED = "resend-refused"
+"""An object that came again after a note rejected it was not taken: its file is not the archive's, and goes soon."""
 EXCEPTION_DISCARD = "exception-discard"
 """Something of the exceptions area was deleted; there is nothing to do for an index that is made anew."""
 
@@ -47,6 +49,11 @@ def refusal_record(what: Edit, at: int) -> Record:
 def late_record(record: Record, at: int) -> Record:
     """The record that the edit of `record` was carried out at `at` only."""
     return {"kind": EDIT_LATE, "uid": record.get("uid"), "at": at}
+
+
+def resend_record(store_key: str, at: int) -> Record:
+    """The record that the object `store_key`, which had been rejected before, was not taken."""
+    return {"kind": RESEND_REFUSED, "store_key": store_key, "at": at}
 
 
 def settled(records: Iterable[Record]) -> list[Record]:
@@ -79,7 +86,7 @@ def deletion_of(record: Record) -> Deletion:
 
 
 def chosen_key(record: Record) -> str:
-    """The store key of the version that a choice's record names."""
+    """The store key that the record of a choice or of a refused object names."""
     return str(record.get("store_key", ""))
 
 

@@ -8,7 +8,17 @@ from typing import Any, Final
 
 from isocenter.errors import Reason, Refused
 from isocenter.index import keys
-from isocenter.index.level_models import Model, dumped, identity_of, loaded, read, without, write
+from isocenter.index.level_models import (
+    Model,
+    columns,
+    dumped,
+    further_tags,
+    identity_of,
+    loaded,
+    read,
+    without,
+    write,
+)
 from isocenter.index.overlaying import refresh_study
 from isocenter.index.sessions import Session
 
@@ -48,13 +58,17 @@ def followed(session: Session, identity: str) -> int | None:
 
 def saved(session: Session, patient: int) -> dict[str, Any]:
     """What it takes to make the patient again."""
-    identity, edits = session.rows("SELECT identity, edits FROM patient WHERE id = ?", (patient,))[0]
-    return {"identity": identity, "model": read(session, "P", patient), "edits": loaded(edits)}
+    identity, edits, given = session.rows("SELECT identity, edits, given FROM patient WHERE id = ?", (patient,))[0]
+    found = {"identity": identity, "model": read(session, "P", patient), "edits": loaded(edits)}
+    return {**found, "given": loaded(given)} if given else found
 
 
 def made(session: Session, patient: dict[str, Any], at: int, now: int) -> int:
     """The patient that `patient` (as `saved` has it) describes, found or made. One who was merged away is not made
-    again: raises Refused(BAD_REQUEST)."""
+    again: raises Refused(BAD_REQUEST).
+
+    What a person said of a patient whom no object had named (`given`) is not overwritten by the objects that come, as
+    no edit is: it is laid over them."""
     identity = str(patient["identity"])
     found = patient_of(session, identity)
     if found is not None:
@@ -67,11 +81,18 @@ def made(session: Session, patient: dict[str, Any], at: int, now: int) -> int:
     if value:
         session.append("patient_id", _IDS, [(row_id, value, issuer, "primary")])
     write(session, "P", row_id, without(patient.get("model", {})))
-    edits = patient.get("edits") or {}
+    edits, given = patient.get("edits") or {}, _indexed(patient.get("given") or {})
     session.run(
-        "UPDATE patient SET edits = ?, edited_at = ? WHERE id = ?", (dumped(edits) if edits else "", at, row_id)
+        "UPDATE patient SET edits = ?, given = ?, edited_at = ? WHERE id = ?",
+        (dumped(edits) if edits else "", dumped(given) if given else "", at, row_id),
     )
     return row_id
+
+
+def _indexed(model: Model) -> Model:
+    """What the index keeps of a patient, but for what identifies it."""
+    kept = columns("P").keys() | further_tags("P")
+    return {tag: attribute for tag, attribute in without(model).items() if int(tag, 16) in kept}
 
 
 def studies_of(session: Session, patient: int) -> list[tuple[int, str]]:

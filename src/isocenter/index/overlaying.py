@@ -27,9 +27,11 @@ _NOT_OF_THE_STUDY: Final = frozenset({_TIMEZONE, _INSTITUTION})
 
 _SERIES = (
     "SELECT e.id, e.moved_from, e.edits, e.edited_at, s.id, s.study_uid, s.moved_from, s.edits, s.edited_at, "
-    "p.id, p.edits, p.edited_at, e.overlay FROM series e JOIN study s ON s.id = e.study "
+    "p.id, p.given, p.edits, p.edited_at, e.overlay FROM series e JOIN study s ON s.id = e.study "
     "JOIN patient p ON p.id = s.patient WHERE "
 )
+
+_MOVED_TO_PATIENT: Final = "p.id = ? AND (s.moved_from <> '' OR e.moved_from <> '') ORDER BY e.id"
 
 
 def refresh_study(session: Session, study: int, now: int) -> None:
@@ -62,13 +64,19 @@ def refresh_new(session: Session, studies: Sequence[str], now: int) -> None:
         refresh_series(session, series, now)
 
 
+def refresh_supplemented(session: Session, gained: Sequence[tuple[str, int]], now: int) -> None:
+    """Patients and studies (level and row) have got values that they lacked: what was moved to them has those too."""
+    for level, row_id in gained:
+        moved = "s.id = ? AND e.moved_from <> ''" if level == "S" else _MOVED_TO_PATIENT
+        _refresh(session, session.rows(f"{_SERIES} {moved}", (row_id,)), now)
+
+
 def _refresh(session: Session, rows: Sequence[tuple[Any, ...]], now: int) -> None:
     patients: dict[int, Model] = {}
     studies: dict[int, Model] = {}
     for row in rows:
-        series, moved, edits, at, study, uid, study_moved, study_edits, study_at, patient, patient_edits, p_at, old = (
-            row
-        )
+        series, moved, edits, at, study, uid, study_moved, study_edits, study_at, *of_patient, old = row
+        patient, given, patient_edits, p_at = of_patient
         changes: dict[str, Attribute | None] = {}
         if moved or study_moved:
             if patient not in patients:
@@ -79,7 +87,7 @@ def _refresh(session: Session, rows: Sequence[tuple[Any, ...]], now: int) -> Non
                 studies[study] = _whole_study(read(session, "S", study))
             changes.update(studies[study])
             changes[f"{keys.STUDY:08X}"] = {"vr": "UI", "Value": [uid]}
-        for each in (patient_edits, study_edits, edits):
+        for each in (given, patient_edits, study_edits, edits):
             changes.update(loaded(each))
         overlay = dumped({"at": max(at, study_at, p_at), "changes": changes}) if changes else ""
         if overlay != old:

@@ -55,9 +55,10 @@ def rebuild(
     _refuse_foreign(store, database)
     _clear(database)
     facts.claim(database, store.archive_id)
-    records = _records(store, database)
+    records, not_taken = _records(store, database)
     with closing(LocalWriter(database)) as writer:
         adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
+        adoption.leave_out(not_taken)
         _replay(store, adoption, store.keys(), records, progress=progress)
         _note_exceptions(store, database, adoption)
     _forget_changes(database)
@@ -86,9 +87,11 @@ def catch_up(
         # it was in doubt, and now it is told: or every start would try it again
         store.append_journal(journal.refusal_record(journal.edit_of(record), time.time_ns() // 1000))
 
-    records = _late(store, database, _records(store, database))
+    records, not_taken = _records(store, database)
+    records = _late(store, database, records)
     with closing(LocalWriter(database)) as writer:
         adoption = Adoption(store, writer, compare=compare, assume=assume, verify=verify)
+        adoption.leave_out(not_taken)
         keys = filter(store.exists, unknown(database, store.names()))
         _replay(store, adoption, keys, records, needed=needed, refused=refused)
         _note_exceptions(store, database, adoption)
@@ -115,13 +118,15 @@ def _unknown(database: Database, page: list[str]) -> list[str]:
     return [key for key in page if key not in known]
 
 
-def _records(store: Store, database: Database) -> deque[Record]:
-    """The journal's records of objects by their time, without edits that were refused. Those of AEs and peers are
-    applied at once, since what is assumed of a sender's objects may depend on them."""
+def _records(store: Store, database: Database) -> tuple[deque[Record], list[str]]:
+    """The journal's records of objects by their time, without edits that were refused, and the keys of objects that
+    were not taken. Records of AEs and peers are applied at once, since what is assumed of a sender's objects may depend
+    on them."""
     found = list(store.journal())
     recorded.replay(database, found)
-    others = (recorded.KIND, journal.EXCEPTION_DISCARD)
-    return deque(journal.settled(one for one in found if one.get("kind") not in others))
+    not_taken = [journal.chosen_key(one) for one in found if one.get("kind") == journal.RESEND_REFUSED]
+    others = (recorded.KIND, journal.EXCEPTION_DISCARD, journal.RESEND_REFUSED)
+    return deque(journal.settled(one for one in found if one.get("kind") not in others)), not_taken
 
 
 def _late(store: Store, database: Database, records: Iterable[Record]) -> deque[Record]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from isocenter.index.overlaying import refresh_supplemented
 from isocenter.index.places import (
     PATIENT_GROUPS,
     SERIES_GROUPS,
@@ -22,24 +23,30 @@ ATTRIBUTE_COLUMNS = ("level", "owner", "path", "item", "value", "fold")
 
 def supplement(session: Session, arrivals: Sequence[tuple[Arrival, SeriesPlace]], now: int) -> None:
     """Add what the rows above each of `arrivals` lack; level by level and row by row, for the sake of
-    the order of locks; of each row what was received first comes first."""
+    the order of locks; of each row what was received first comes first.
+
+    What was moved to a patient or study that gained something leaves with that too."""
+    gained: list[tuple[str, int]] = []
     by_time = sorted(arrivals, key=lambda one: received(one[0]))
-    for work, row in _LEVELS:
+    for letter, work, row in _LEVELS:
         turns: dict[int, list[tuple[Arrival, SeriesPlace]]] = {row(place): [] for _, place in arrivals}
         for a, place in by_time:
             turns[row(place)].append((a, place))
-        for turn in turns.values():
-            for a, place in turn:
-                work(session, a, place, now)
+        for row_id, turn in turns.items():
+            if sum(work(session, a, place, now) for a, place in turn):
+                gained.append((letter, row_id))
+    if gained:
+        refresh_supplemented(session, gained, now)
 
 
-def _patient(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None:
+def _patient(session: Session, a: Arrival, place: SeriesPlace, now: int) -> bool:
     study = place.study
     level = study.patient
     values = (a.patient, a.patient_ids)
     if level.last == values or a.patient["identity"] != study.identity:
-        return
+        return False
     level.last = values
+    known = len(level.known)
     filled = fill(session, "patient", "P", level, PATIENT_GROUPS, a.patient, a.attributes, now)
     if filled:
         assignments, given = _assignments(filled, PATIENT_GROUPS, a.patient)
@@ -48,34 +55,37 @@ def _patient(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None
         session.run(update, [*given, level.id, level.edits])
     others = [(level.id, value, issuer, "other") for value, issuer in a.patient_ids]
     session.append("patient_id", ("patient", "value", "issuer", "kind"), others)
+    return bool(filled) or len(level.known) > known
 
 
-def _study(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None:
+def _study(session: Session, a: Arrival, place: SeriesPlace, now: int) -> bool:
     level = place.study.study
     values = (a.study, a.accessions)
     if level.last == values:
-        return
+        return False
     level.last = values
-    fill(session, "study", "S", level, STUDY_GROUPS, a.study, a.attributes, now)
+    known = len(level.known)
+    filled = fill(session, "study", "S", level, STUDY_GROUPS, a.study, a.attributes, now)
     rows = [(level.id, *pair) for pair in accessions_of(a)]
     session.append("study_accession", ("study", "accession", "issuer"), rows)
+    return bool(filled) or len(level.known) > known
 
 
-def _series(session: Session, a: Arrival, place: SeriesPlace, now: int) -> None:
+def _series(session: Session, a: Arrival, place: SeriesPlace, now: int) -> bool:
     level = place.level
-    if level.last == a.series:
-        return
-    level.last = a.series
-    fill(session, "series", "E", level, SERIES_GROUPS, a.series, a.attributes, now)
+    if level.last != a.series:
+        level.last = a.series
+        fill(session, "series", "E", level, SERIES_GROUPS, a.series, a.attributes, now)
+    return False  # nothing else says what a series' row says
 
 
-_Work: TypeAlias = Callable[[Session, Arrival, SeriesPlace, int], None]
-_LEVELS: tuple[tuple[_Work, Callable[[SeriesPlace], int]], ...] = (
-    (_patient, lambda place: place.study.patient.id),
-    (_study, lambda place: place.study.study.id),
-    (_series, lambda place: place.level.id),
+_Work: TypeAlias = Callable[[Session, Arrival, SeriesPlace, int], bool]
+_LEVELS: tuple[tuple[str, _Work, Callable[[SeriesPlace], int]], ...] = (
+    ("P", _patient, lambda place: place.study.patient.id),
+    ("S", _study, lambda place: place.study.study.id),
+    ("E", _series, lambda place: place.level.id),
 )
-"""What is done at each level, and which row it concerns."""
+"""What is done at each level, whether others now say more for it, and which row it concerns."""
 
 
 def fill(

@@ -78,6 +78,7 @@ patient = Table(
     Column("changed_at", BigInteger, nullable=False),
     _text("edits"),  # DICOM JSON of what was edited, null for what was taken out; no arrival changes it
     _count("edited_at"),  # of the latest edit that concerns the row; 0 for none
+    _text("given"),  # DICOM JSON of what a person said of a patient whom a move made; '' for one who was received
     UniqueConstraint("identity", name="uq_patient_identity"),
 )
 

@@ -1,8 +1,10 @@
 """Edits outlive the index: an older one or a new one is told of them; conflicts are settled for good."""
 
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -14,6 +16,8 @@ from isocenter import database
 from isocenter.archive.edits.checks import Target
 from isocenter.archive.edits.history import conflicts
 from isocenter.archive.likeness import likeness
+from isocenter.archive.rejection.rejecting import Rejecting
+from isocenter.declarations.rejections import SAFETY
 from isocenter.errors import Refused
 from isocenter.index import rebuild, tables
 from isocenter.index.journal import edit_record
@@ -42,6 +46,31 @@ def test_an_older_index_is_told_the_edits_that_it_missed(tmp_path: Path, sqlite_
             assert report.journal == 2
             assert described(older) == described(archive.database) == ["B", "Thorax"]
             assert rebuild.catch_up(archive.store, older, compare=likeness).journal == 0
+
+
+def test_a_rejected_object_that_was_not_taken_again_is_in_no_other_index(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url) as archive:
+        archive.send(made(1))
+        Rejecting(archive.database, archive.ingest, "ISOCENTER").reject(SAFETY, study_uid(), "", "", WHO)
+    for name in ("older", "new"):
+        (tmp_path / name).mkdir()
+    shutil.copy(tmp_path / "index.db", tmp_path / "older" / "index.db")
+    with running(tmp_path, sqlite_url) as archive:
+        assert archive.status(made(1, SeriesDescription="Other", pixels=b"\1" * 64)) == 0x0111
+        assert archive.rows("instance_version") == archive.rows("conflict") == []
+        with closing(database.open(f"sqlite:///{tmp_path}/older/index.db")) as older:
+            rebuild.catch_up(archive.store, older, compare=likeness)
+            assert [row.reason for row in removals(older)] == ["rejected-duplicate"]
+        with closing(database.open(migrated(tmp_path / "new"))) as fresh:
+            rebuild.rebuild(archive.store, fresh, compare=likeness)
+            assert [row.reason for row in removals(fresh)] == ["rejected-duplicate"]
+
+
+def removals(index: database.Database) -> Sequence[Any]:
+    """What is not kept; there is no version beside what is in force."""
+    with index.reading() as connection:
+        assert connection.execute(select(tables.instance_version)).first() is None
+        return connection.execute(select(tables.removal)).all()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from isocenter.archive.edits.checks import Target, identity
 from isocenter.errors import Reason, Refused
 from isocenter.index import tables
 
-OTHER_IDS = 0x00101000
+OTHER_IDS, COMMENTS, ACCESSION = 0x00101000, 0x00104000, 0x00080050
 NEW_STUDY = "1.2.826.0.1.3680043.10.999.7.77"
 
 
@@ -89,6 +89,41 @@ def test_a_study_moves_to_a_patient_who_is_made_for_it(archive: Running, destina
     assert (told[PATIENT_ID], told[NAME], told[BIRTH_DATE]) == ("P", "Doe^Jane", "")
     assert [row.identity for row in archive.rows("patient")] == ["\\P"]
     assert all(account(each) == [] for each in read(archive.database, archive.store))
+
+
+def test_what_was_said_of_a_patient_who_was_made_holds_for_objects_of_its_own(
+    archive: Running, destination: Destination
+) -> None:
+    archive.send(made(1, PatientID="P"))
+    edits = editor(archive)
+    moved = edits.move_study(study_uid(), attributes(PatientID="N", PatientName="New^One", PatientSex=""), WHO)
+    archive.send(made(1, study=2, PatientID="N", PatientName="Typed^Wrong", PatientBirthDate="19700101"))
+    archive.send(made(1, study=2, series=2, PatientID="N", PatientName="Typed^Wrong", PatientBirthDate="19700101"))
+    told = agreed(archive, destination)
+    assert {(one[PATIENT_ID], one[NAME], one[BIRTH_DATE]) for one in told} == {("N", "New^One", "19700101")}
+    edits.revert(moved.uid, WHO)
+    told = agreed(archive, destination)
+    assert sorted({(one[STUDY], one[PATIENT_ID], one[NAME], one[BIRTH_DATE]) for one in told}) == [
+        (study_uid(), "P", "Doe^Jane", ""),
+        (study_uid(2), "N", "New^One", "19700101"),
+    ]
+    assert len(told) == 3
+
+
+def test_what_a_patient_or_a_study_gains_later_holds_for_what_was_moved_to_it(
+    archive: Running, destination: Destination
+) -> None:
+    archive.send(made(1, PatientID="P"), made(1, study=2, PatientID="Q", AccessionNumber=""))
+    editor(archive).move_study(study_uid(), attributes(PatientID="N", PatientName="New^One"), WHO)
+    editor(archive).split_series(study_uid(2), series_uid(2), "1.2.3.4.5", WHO)
+    more = {"PatientName": "New^One", "PatientBirthDate": "19700101", "PatientComments": "Twin"}
+    archive.send(made(1, study=3, PatientID="N", **more))
+    archive.send(made(1, study=4, PatientID="Q", StudyInstanceUID="1.2.3.4.5", AccessionNumber="A1"))
+    told = agreed(archive, destination)
+    assert {one[BIRTH_DATE] for one in told if one[PATIENT_ID] == "N"} == {"19700101"}
+    assert {one[ACCESSION] for one in told if one[STUDY] == "1.2.3.4.5"} == {"A1"}
+    [moved] = [each for each in read(archive.database, archive.store) if value(each, STUDY) == study_uid()]
+    assert value(moved, COMMENTS) == "Twin"
 
 
 def test_an_unnamed_patient_gets_its_id(archive: Running, destination: Destination) -> None:

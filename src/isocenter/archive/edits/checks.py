@@ -112,10 +112,17 @@ def _check_value(tag: int, name: str, attribute: Attribute) -> None:
 
 
 def patient_model(patient: Changes) -> dict[str, Any]:
-    """The patient of a move, as the edit's record has it. Raises Refused(BAD_REQUEST)."""
+    """The patient of a move, as the edit's record has it. Raises Refused(BAD_REQUEST).
+
+    `given`: what is said of one who is not there yet, and holds for objects of this patient that come later."""
     check_changes("P", patient)
     try:
         found, _, _ = identity_of(patient)
     except ValueError as fault:
         raise Refused(Reason.BAD_REQUEST, str(fault)) from fault
-    return {"identity": found, "model": {tag: value for tag, value in patient.items() if value is not None}}
+    model = {tag: value for tag, value in patient.items() if value is not None}
+    return {
+        "identity": found,
+        "model": model,
+        "given": {tag: value for tag, value in model.items() if value.get("Value")},
+    }

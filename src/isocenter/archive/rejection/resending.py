@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from isocenter import telemetry
 from isocenter.archive.rejection.rejected import by_number
 from isocenter.config.rejections import Rejection, Rejections
-from isocenter.index.journal import edit_record
+from isocenter.index.journal import edit_record, resend_record
 from isocenter.index.level_models import dumped
 from isocenter.index.records import Arrival, Edit, Outcome
 from isocenter.index.writer import Writer
@@ -24,7 +24,8 @@ class Resending:
 
     def decided(self, arrival: Arrival, outcome: Outcome) -> Arrival:
         """The arrival, to be filed again. Where it is to come back into sight, the note no longer counts for it: that
-        is in the journal and in the index on return. Raises Retriable."""
+        is in the journal and in the index on return. That one is not taken is in the journal too, since until its file
+        goes an index that is made anew meets it. Raises Retriable."""
         settings = self._settings.get(int(outcome.conflicts[0])) if outcome.conflicts else None
         resend = settings.resend if settings is not None else "hide"
         log.info("rejected.resent", instance=arrival.sop_uid, calling=arrival.source_aet, then=resend)
@@ -32,6 +33,8 @@ class Resending:
         if resend == "revive":
             self._revive(arrival)
             return arrival
+        if resend == "refuse":
+            self._store.append_journal(resend_record(arrival.store_key, self._clock()))
         return arrival._replace(resend=resend)
 
     def _revive(self, arrival: Arrival) -> None:
