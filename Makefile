@@ -8,7 +8,7 @@ ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test peers lint check-types unit bench fuzz soak docs trace lock clean
+.PHONY: help install serve test viewers peers lint check-types unit bench fuzz soak docs trace lock clean
 
 help:                    ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{sub(/ .*/, "", $$1); printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,10 @@ peers:                   ## Install the real peers that the tests use, where tha
 test: install peers      ## Everything: style, types, imports, tests against real peers
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python tools/requirements_trace.py --check
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not fuzz and not soak' $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not fuzz and not soak and not viewer' $(ARGS)
+
+viewers: install peers    ## The OHIF viewer opens studies of every kind in Chromium
+	$(BIN)/python -m pytest tests/browser -m viewer $(ARGS)
 
 unit: install            ## The quick tests alone
 	$(BIN)/python -m pytest tests/unit -q $(ARGS)

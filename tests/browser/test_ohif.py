@@ -20,6 +20,7 @@ from web_archive import STOW, multipart, part10
 
 pytestmark = [
     browser,
+    pytest.mark.viewer,
     pytest.mark.timeout(600),  # a viewer drawn by software, beside other tests
     pytest.mark.skipif(not (OHIF / "index.html").is_file(), reason="not installed: OHIF (tools/setup-browser-tests)"),
 ]
