@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
 from archives import CT, Object, made, unused_port
@@ -170,14 +171,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.mark.req("I-COMMIT-03", "X-QR-61")
 @pytest.mark.parametrize("way", WAYS)
 def test_pynetdicom_asks_us(world: World, way: str) -> None:
-    side = world.modality
+    side, answered = world.modality, threading.Event()
     side.reports.clear()
+
+    def sent(event: Any) -> None:
+        if side.reports and isinstance(event.pdu, P_DATA_TF):
+            answered.set()
+
     association = AE(side.title).associate(
         "127.0.0.1",
         world.server.dicom_port,
         [build_context(PUSH, SYNTAXES)],
         WAYS[way],
-        evt_handlers=[(evt.EVT_N_EVENT_REPORT, side.take)],
+        evt_handlers=[(evt.EVT_N_EVENT_REPORT, side.take), (evt.EVT_PDU_SENT, sent)],
     )
     assert association.is_established
     asked = Dataset()
@@ -189,6 +195,7 @@ def test_pynetdicom_asks_us(world: World, way: str) -> None:
         association.release()
     event, report = side.await_report()
     if way != "new":
+        assert answered.wait(PATIENCE)  # pynetdicom stumbles over a release while its answer is under way
         association.release()
     assert (event, report.TransactionUID, report.RetrieveAETitle) == (2, asked.TransactionUID, WAYS[way])
     named = [item.ReferencedSOPInstanceUID for item in report.ReferencedSOPSequence]

@@ -96,7 +96,7 @@ def test_an_ae_comes_and_goes_while_associations_to_it_live(start: Callable[...,
 @pytest.mark.req("I-SEC-01", "I-SEC-03", "I-SEC-04", "I-CONF-03", "P-ASSOC-06")
 def test_who_may_do_what_changes_while_an_association_lives(start: Callable[..., Any], cli: Cli) -> None:
     """From anybody to named classes and roles, and by an alias; the association that is there goes on as it began."""
-    server = start().ready()
+    server = start(ISOCENTER_PROCESSES__DICOM="1").ready()  # or another process would have to see it first
     place = ("--data", str(server.data))
     with call(server) as lasting:
         cli("ae", "set", "ISOCENTER", "policy=named-classes", *place)
