@@ -1,4 +1,4 @@
-"""A real server for tests: `isocenter serve` as its users start it, on free ports, in a session of its own.
+"""A real server for tests: `isocenter serve` with all of its processes, on free ports, in a session of its own.
 
     with Server(tmp_path / "data", settings={"limits__idle": 60}) as server:
         ...server.dicom_port, server.url...
@@ -23,10 +23,14 @@ from typing import Any, Self, TypeVar
 
 import psutil
 
+from server_forks import Started, started
+
 PATIENCE = 120.0
 """Seconds after which something that should come about is taken not to. Long: the tests may share two cores."""
 OWNER = "owner"
 """Stands for the dicom worker that owns the SQLite index, where a kind of worker is named."""
+_PLAIN = {"dicom_port": 0, "http_port": 0, "free_space_floor": 0, "http__warm": False}
+"""Any free ports, any disk, and a start that takes no longer than it must."""
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
 _UP = re.compile(r'^isocenter_process_up\{process="(\w+)-\d+"\} 1$', re.MULTILINE)
 
@@ -75,12 +79,12 @@ class Server:
         self.data = data
         self.log_path = data.with_name(f"{data.name}.log")
         self.dicom_port = self.http_port = 0
-        self._settings: dict[str, object] = {"dicom_port": 0, "http_port": 0, "free_space_floor": 0, **settings}
+        self._settings: dict[str, object] = {**_PLAIN, **settings}
         for name in unset:
             del self._settings[name]
         self._preload = dict(preload)
         self._wrapper = wrapper
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Started | None = None
         self._log_start = 0
 
     def __enter__(self) -> Self:
@@ -100,10 +104,17 @@ class Server:
         assert self._process is None, "it runs already"
         self._settings |= settings
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+        variables = environment(self._settings, **self._preload)
+        if not (self._preload or self._wrapper):
+            arguments = ("serve", "--data", self.data)
+            self._process = started(
+                *arguments, environment=variables, log=self.log_path, cwd=self.data.parent, session=True
+            )
+            return self
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._wrapper, *isocenter("serve", "--data", self.data)],
-                env=environment(self._settings, **self._preload),
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

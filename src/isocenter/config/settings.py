@@ -136,6 +136,9 @@ class Http(Frozen, frozen=True, kw_only=True):
     limit: Whole = 0
     """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
     repository: str = ""
+    warm: bool = True
+    """The web process goes through what a viewer asks for first before it serves, and starts a pixel worker, so that
+    the first client need not wait for that."""
     """The XDS repositoryUniqueId (an OID) of this archive, where WADO-WS requests must name it; empty: any is taken."""
     uri_implicit: bool = False
     """WADO-URI sends objects in Implicit VR Little Endian where the request names no transfer syntax that can be had,

@@ -34,7 +34,7 @@ from isocenter.server.tokens import Gate
 from isocenter.web.context import WebContext, WebSettings
 from isocenter.web.cors import CrossOrigin
 from isocenter.web.departing import Departures
-from isocenter.web.doors import create_app, serves
+from isocenter.web.doors import Doors, create_app, serves
 from isocenter.web.lanes import Lanes
 
 if TYPE_CHECKING:
@@ -51,11 +51,14 @@ def run(worker: Worker) -> None:
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines hold paths and the texts of errors
     worker.listeners.close_dicom()
     metrics.publish(worker.folder, worker.slot, worker.name)
+    if worker.settings.http.warm:
+        engine_of(worker.settings.imaging).expect()  # early: it takes as long as all that follows
     archive = open_archive(worker, pool_size=_pool_size(worker.settings))
     watch = Watch(worker.settings, archive.database)
     context = web_context(archive, worker.settings, watch)
+    services = create_app(context)
     config = uvicorn.Config(
-        application(worker, archive, context, watch),
+        application(worker, archive, services, watch),
         lifespan="off",
         loop="uvloop",
         http="httptools",
@@ -67,7 +70,7 @@ def run(worker: Worker) -> None:
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=int(worker.settings.processes.drain) or 1,
     )
-    _Server(config, worker).run(sockets=[worker.listeners.http])
+    _Server(config, worker, services).run(sockets=[worker.listeners.http])
     context.lanes.close()
     context.packs.close()
     context.selector.close()
@@ -83,12 +86,14 @@ def _pool_size(settings: Settings) -> int:
 class _Server(uvicorn.Server):
     """Says when it serves."""
 
-    def __init__(self, config: uvicorn.Config, worker: Worker) -> None:
+    def __init__(self, config: uvicorn.Config, worker: Worker, services: Doors) -> None:
         super().__init__(config)
-        self._worker = worker
+        self._worker, self._services = worker, services
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept."""
+        if self._worker.settings.http.warm:
+            await self._services.warm()
         await super().startup(sockets)
         if self.started:
             self._worker.ready()
@@ -158,7 +163,7 @@ def _statement(settings: Settings) -> "Statement":
     return statement(settings, date=f"{datetime.now(UTC):%Y-%m-%d}", web=described())
 
 
-def application(worker: Worker, archive: Archive, context: WebContext, directory: Directory) -> App:
+def application(worker: Worker, archive: Archive, services: Doors, directory: Directory) -> App:
     """Everything on the HTTP port, behind the token unless HTTP is open."""
     settings = worker.settings
     ready = health.ready(worker, counts(settings), archive.database, archive.store, settings.free_space_floor)
@@ -171,7 +176,7 @@ def application(worker: Worker, archive: Archive, context: WebContext, directory
             Route("/metrics", health.prometheus(worker, archive.store)),
         ]
     )
-    door = _Door(create_app(context), pages)
+    door = _Door(services, pages)
     guarded: App = door if settings.http_open else TokenAuth(door, Gate(settings.data, settings.http.token))
     return CrossOrigin(guarded, settings.http.origins) if settings.http.origins else guarded
 

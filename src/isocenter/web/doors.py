@@ -27,13 +27,18 @@ class Doors:
     """The services over one archive. What is below no prefix of another service is DICOMweb's."""
 
     def __init__(self, context: WebContext) -> None:
-        self._dicomweb: ASGIApp = create_dicomweb(context)
+        self._dicomweb = create_dicomweb(context)
         self._others: dict[str, ASGIApp] = {"/wado": WadoUri(context), WADO_WS: WadoWs(context)}
+
+    async def warm(self) -> None:
+        """Be quick from the first request on."""
+        await self._dicomweb.warm()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""
         path = str(scope.get("path", "")).removeprefix(scope.get("root_path", ""))
-        service = next((app for prefix, app in self._others.items() if _below(path, prefix)), self._dicomweb)
+        others = (app for prefix, app in self._others.items() if _below(path, prefix))
+        service: ASGIApp = next(others, self._dicomweb)
         await service(scope, receive, send)
 
 

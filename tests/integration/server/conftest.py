@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 import pytest
 
 from command_forks import Commands
+from server_forks import started
 
 PATIENCE = 60.0
-CLI = (sys.executable, "-c", "from isocenter.cli import main; main()")
 
 
 def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -34,12 +33,12 @@ class Running:
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
-        self._out = self.log.open("ab")
-        self.process = subprocess.Popen(
-            [*CLI, "serve", "--data", str(data), "--dicom-port", "0", "--http-port", "0", *arguments],
-            stdout=self._out,
-            stderr=self._out,
-            env={**os.environ, "ISOCENTER_FREE_SPACE_FLOOR": "1 MB", **environment},
+        variables = {"ISOCENTER_FREE_SPACE_FLOOR": "1 MB", "ISOCENTER_HTTP__WARM": "false", **environment}
+        self.process = started(
+            *("serve", "--data", data, "--dicom-port", "0", "--http-port", "0", *arguments),
+            environment={**os.environ, **variables},
+            log=self.log,
+            cwd=Path.cwd(),
         )
 
     def ready(self) -> "Running":
@@ -80,9 +79,7 @@ class Running:
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(PATIENCE)
-        self._out.close()
-        return status
+        return self.process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +93,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts servers that the test may stop or kill."""
-    started: list[Running] = []
+    begun: list[Running] = []
 
     def begin(*arguments: str, data: Path | None = None, **environment: str) -> Running:
-        started.append(Running(data or tmp_path / "data", *arguments, **environment))
-        return started[-1]
+        begun.append(Running(data or tmp_path / "data", *arguments, **environment))
+        return begun[-1]
 
     yield begin
-    for running in started:
+    for running in begun:
         running.stop(signal.SIGKILL)
 
 

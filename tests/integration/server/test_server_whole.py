@@ -13,6 +13,7 @@ import pytest
 
 from isocenter.server.metrics import HEAVY
 from material import packaged_files
+from servers import Server
 
 Cli = Callable[..., Any]
 SAMPLES = ("CT_small.dcm", "MR_small.dcm", "693_J2KR.dcm", "JPEG2000.dcm", "rtplan.dcm", "color-pl.dcm")
@@ -114,16 +115,21 @@ def test_health_metrics_and_the_start_page(server: Any, filled: dict[str, Any]) 
     assert httpx.get(f"{server.url}/no/such/page").status_code == 404
 
 
-@pytest.mark.usefixtures("filled")
-def test_no_process_of_the_server_holds_a_heavy_module(server: Any) -> None:
-    studies = httpx.get(f"{server.url}/dicom-web/studies").json()
-    uid = studies[0]["0020000D"]["Value"][0]
-    assert httpx.get(f"{server.url}/dicom-web/studies/{uid}/metadata").status_code == 200
-    metrics = httpx.get(f"{server.url}/metrics").text
+def test_no_process_of_the_server_holds_a_heavy_module(tmp_path: Path, cli: Cli, samples: Path) -> None:
+    # the program itself: servers that tests fork have imported more
+    with Server(tmp_path / "data", settings={"http__warm": True}, wrapper=("env",)) as server:
+        cli("send", f"ISOCENTER@127.0.0.1:{server.dicom_port}", str(samples))
+        studies = httpx.get(f"{server.url}/dicom-web/studies").json()
+        uid = studies[0]["0020000D"]["Value"][0]
+        assert httpx.get(f"{server.url}/dicom-web/studies/{uid}/metadata").status_code == 200
+        metrics = httpx.get(f"{server.url}/metrics").text
+        assert not list(server.events("web.not-warm"))
     for kind in ("dicom", "web", "jobs"):
         assert f'isocenter_process_threads{{process="{kind}-' in metrics
     heavy = [line for line in metrics.splitlines() if "heavy_module" in line and not line.startswith("#")]
     assert heavy == [], f"none of {HEAVY} belongs into the server's processes"
+    # what it did to be warm was no client's
+    assert 'isocenter_web_requests_total{method="GET",status="404"}' not in metrics
 
 
 @pytest.mark.usefixtures("filled")

@@ -23,6 +23,7 @@ from isocenter.web.dicomweb import (
     stating,
     storing,
     thumbnails,
+    warming,
 )
 from isocenter.web.edge import answered
 from isocenter.web.problem import Problem
@@ -97,6 +98,10 @@ class DicomWeb:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever fails becomes a problem document."""
         await answered(scope, receive, send, self._answer)
+
+    async def warm(self) -> None:
+        """Be quick from the first request on."""
+        await warming.warm(self._answer)
 
     async def _answer(self, scope: Scope, receive: Receive, method: str) -> Reply:
         path = _path(scope)
