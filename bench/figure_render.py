@@ -10,10 +10,11 @@ thumbnails over DICOMweb; it is asked for a rendering of that size.
 import argparse
 import http.client
 import statistics
+import time
 
 import imagecodecs
 from corpus import Shape, corpus
-from figure_web import Client
+from figure_web import SETTLE_SECONDS, Client
 from harness import Isocenter, Orthanc, Peer, Results, running
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
@@ -101,6 +102,7 @@ def main() -> None:
                 for image in (image for many in made.values() for image in many):
                     store(client, image)
                 client.get(f"{path(made['CT 512'][-1])}/rendered?viewport=16,16", JPEG, 3)
+                time.sleep(SETTLE_SECONDS)
                 measure(peer, client, made, results)
     results.table("ms", lower_is_better=True)
 

@@ -16,6 +16,7 @@ import msgspec
 
 from isocenter.config.imaging import Imaging
 from isocenter.errors import Reason, Refused
+from isocenter.imaging.near import Near
 from isocenter.imaging.pixels import Pixels
 from isocenter.imaging.recode import Outcome, Recode, packed, unpacked
 from isocenter.imaging.rendering.request import Draw, Drawn, Request, ordered
@@ -53,6 +54,7 @@ class Engine:
     def __init__(self, bounds: Bounds | None = None, limit: int | None = None) -> None:
         """`limit`: most processes; None: as many as there are processors."""
         self.bounds = bounds or Bounds()
+        self._near = Near()
         self._pool = Pool(
             "isocenter.imaging.work",
             str(self.bounds.memory),
@@ -97,8 +99,13 @@ class Engine:
     def drawn(self, request: Request, data: Buffer | Stored = b"") -> tuple[Drawn, memoryview]:
         """A picture of the frame or the frames in `data`, and its bytes. Raises as `recoded`, and BAD_REQUEST for a
         picture that can't be."""
+        here = self._near.drawn(request, data)
+        if here is not None:
+            return here
         parts = self._drawing(request, data)
-        return self._picture(lambda: self._pool.ask(*parts))
+        there = self._picture(lambda: self._pool.ask(*parts))
+        self._near.expect(request)
+        return there
 
     def begun_picture(self, request: Request, data: Buffer | Stored = b"") -> "Future[bytearray]":
         """Begin a picture; `finished_picture` waits for it."""

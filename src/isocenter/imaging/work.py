@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from isocenter import telemetry
 from isocenter.errors import IsocenterError, Reason
 from isocenter.imaging.decoding import decoded
 from isocenter.imaging.encoding import encoded
@@ -19,7 +20,11 @@ from isocenter.imaging.stored import fetched
 from isocenter.workers.channel import Buffer
 from isocenter.workers.serving import serve
 
+log = telemetry.logger("imaging.work")
+
 IDLE: Final = 30.0
+_OURS: Final = (NameError, AttributeError, ImportError, AssertionError)
+"""What no codec raises about a frame: a fault of this program, to be seen."""
 _REQUESTS: Final[msgspec.msgpack.Decoder[Recode | Order]] = msgspec.msgpack.Decoder(Recode | Order)
 
 
@@ -48,6 +53,8 @@ def failed(failure: Exception) -> tuple[Reason, str]:
         return failure.reason, failure.comment
     if isinstance(failure, MemoryError):
         return Reason.TOO_LARGE, "the frame takes more memory than a decoder may have"
+    if isinstance(failure, _OURS):
+        log.error("frame.failed", exc_info=True)
     # whatever a codec raises is about this frame; its words may hold anything, so only its kind is told
     return Reason.CANNOT_UNDERSTAND, f"the frame can't be decoded ({type(failure).__name__})"
 
@@ -85,6 +92,7 @@ def limit_memory(more: int) -> None:
 def main() -> None:
     """Serve until idle."""
     memory, patience = int(sys.argv[1]), float(sys.argv[2])
+    telemetry.configure("ERROR")
     limit_memory(memory)
     serve(answer, IDLE, patience, prepare)
 
