@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive, Scope, Send
 
+from isocenter.imaging.picture import Picture
+from isocenter.imaging.rendering.request import Icon
+from isocenter.imaging.rendering.subjects import OTHER
 from isocenter.web.call import Call
 from isocenter.web.context import WebContext
 from isocenter.web.dicomweb import (
@@ -101,7 +104,8 @@ class DicomWeb:
 
     async def warm(self) -> None:
         """Be quick from the first request on."""
-        await warming.warm(self._answer)
+        lane, engine = self.context.lanes.render, self.context.engine
+        await warming.warm(self._answer, lambda: lane.run(engine.drawn, Icon(OTHER, Picture(width=16))))
 
     async def _answer(self, scope: Scope, receive: Receive, method: str) -> Reply:
         path = _path(scope)

@@ -15,11 +15,10 @@ log = telemetry.logger("web")
 
 _NOBODY: Final = "0.0"
 """A UID that no object has: it begins with the root of ITU-T recommendations and ends there."""
+# searches for series are left out: they have workers started that pack metadata, in the way of the pixel worker
 _ASKED: Final = (
     ("/studies", f"StudyInstanceUID={_NOBODY}&limit=1"),
     ("/studies", f"PatientID={_NOBODY}&PatientName={_NOBODY}*&StudyDate=19000101-19000102"),
-    (f"/studies/{_NOBODY}/series", ""),
-    (f"/studies/{_NOBODY}/series/{_NOBODY}/instances", ""),
     (f"/studies/{_NOBODY}/series/{_NOBODY}/metadata", ""),
     (f"/studies/{_NOBODY}/series/{_NOBODY}/instances/{_NOBODY}/rendered", ""),
 )
@@ -29,13 +28,14 @@ _PATIENCE: Final = 5.0
 Answer = Callable[[Scope, Receive, str], Awaitable[Reply]]
 
 
-async def warm(answer: Answer) -> None:
-    """Have `answer` answer what nobody hears. Never raises: it is about time alone, and what is wrong will show in the
-    first request that counts."""
+async def warm(answer: Answer, worker: Callable[[], Awaitable[object]]) -> None:
+    """Have `answer` answer what nobody hears, and wait for a pixel worker, which `worker` asks for something. Never
+    raises: it is about time alone, and what is wrong will show in the first request that counts."""
     try:
         async with asyncio.timeout(_PATIENCE):
             for path, query in _ASKED:
                 await _asked(answer, path, query)
+            await worker()
     except Exception as fault:
         log.warning("web.not-warm", fault=type(fault).__name__)
 
