@@ -17,8 +17,9 @@ _LONGEST: Final = 120.0
 def printed(statement: Statement) -> bytes:
     """The document. Raises Retriable where it doesn't come about."""
     program = [sys.executable, "-m", "isocenter.conformance.printing"]
+    told = pickle.dumps(statement)
     try:
-        done = subprocess.run(program, input=pickle.dumps(statement), capture_output=True, timeout=_LONGEST, check=True)  # noqa: S603
+        done = subprocess.run(program, input=told, capture_output=True, timeout=_LONGEST, check=True)  # noqa: S603 - our own module
     except (OSError, subprocess.SubprocessError) as fault:
         raise Retriable(Reason.OUT_OF_RESOURCES, "the statement could not be printed now") from fault
     return done.stdout

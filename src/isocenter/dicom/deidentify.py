@@ -235,7 +235,7 @@ class _Cleaner:
             return self.SAME
         try:
             element = stored.element()
-        except MalformedDataSet:
+        except MalformedDataSet:  # what can't be read can't be cleaned: it goes
             return None
         made = self._made(tag, element)
         return self.SAME if made == element and vr != "SQ" else made

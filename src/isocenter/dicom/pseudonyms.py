@@ -64,7 +64,7 @@ def _moved(value: bytes, days: int) -> bytes | None:
     try:
         day = datetime.date(int(text[:4]), int(text[4:6] or "1"), int(text[6:8] or "1"))
         back = day - datetime.timedelta(days=days)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError):  # no date that could be moved: it goes
         return None
     return (f"{back:%Y%m%d}"[: len(text[:_WITH_TIME])] + text[_WITH_TIME:]).encode("latin-1")
 

@@ -180,7 +180,7 @@ class Acceptor:
     def _wake(self) -> None:
         self._accepting = False
         for waker in tuple(self._wakers):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # woken already, or gone
                 waker.send(b"\0")
 
     def drain(self, timeout: float, *, quiet: float = 5.0) -> bool:
@@ -233,7 +233,7 @@ class _Connection:
         if self._driver is not None:
             self._driver.stop(at_once=at_once)
         else:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the peer was first
                 socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def run(self) -> None:

@@ -141,7 +141,7 @@ class ClientAssociation(Association):
         try:
             yield from self.responses(message_id)
         except GeneratorExit:
-            with suppress(IsocenterError):
+            with suppress(IsocenterError):  # the association is given up anyway
                 self._give_up(context_id, message_id)
             raise
 

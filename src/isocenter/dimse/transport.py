@@ -210,17 +210,17 @@ class PlainTransport:
         if seconds != self._timeout:
             self._timeout = seconds
             value = _timeval(max(seconds, _AT_ONCE) if seconds else 0.0)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # on a closed socket the next read says so
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
 
     def finish(self) -> None:
         """See `Transport`."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # closed already
             self._sock.shutdown(socket.SHUT_WR)
 
     def shut(self, *, sending: bool) -> None:
         """See `Transport`."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # closed already
             self._sock.shutdown(socket.SHUT_RDWR if sending else socket.SHUT_RD)
 
     def close(self) -> None:
@@ -229,7 +229,7 @@ class PlainTransport:
 
     def send_at_once(self, data: bytes) -> None:
         """Send a few bytes if that needs no waiting. Never raises."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a farewell: nobody may be there to hear it
             self._sock.send(data, socket.MSG_DONTWAIT)
 
 

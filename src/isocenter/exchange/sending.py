@@ -198,7 +198,7 @@ def _recolours(found: Opened, stored: str) -> bool:
         return False
     try:
         return recolours(_reader(found), found.size, stored, found.colour)
-    except (IsocenterError, OSError):
+    except (IsocenterError, OSError):  # it is sent as it is; if it can't be read, sending says so
         return False
 
 

@@ -68,7 +68,7 @@ def codec_of(name: str) -> str | None:
     if written.startswith(("CP125", "KOI8", "EUC")):
         try:
             return codecs.lookup(written).name
-        except LookupError:
+        except LookupError:  # a name that no codec has, as if unknown
             return None
     return None
 

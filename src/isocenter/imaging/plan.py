@@ -149,7 +149,7 @@ def feasible(read: Read, size: int, syntax: str, wanted: str, lossy: Lossy | Non
         origin = source(read, size, syntax)
         if origin is not None:
             planned(origin, wanted, lossy)
-    except (Refused, MalformedDataSet):
+    except (Refused, MalformedDataSet):  # what can't be planned can't be had; who asks wants to know no more
         return False
     return True
 

@@ -157,7 +157,7 @@ class Behind:
         try:
             reader = self._idle.pop() if self._idle else self._database.sqlite_reader()
             found = reader.execute(_KNOWN, (sop_uid,)).fetchone() is not None
-        except (sqlite3.Error, IndexError):
+        except (sqlite3.Error, IndexError):  # as the docstring says
             return True
         self._idle.append(reader)
         return found

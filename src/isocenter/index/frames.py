@@ -143,7 +143,7 @@ def _encapsulated(start: int, frames: int, size: int, read: Read) -> bytes | Non
     """By the items themselves: one fragment a frame, all of them one frame, or grouped by the Basic Offset Table."""
     try:
         found = fragments_of(lambda at, n: read(n, at), start, size, MOST_FRAGMENTS)
-    except Refused:
+    except Refused:  # no table: the frames are found when they are asked for
         return None
     if not found.whole:
         return None

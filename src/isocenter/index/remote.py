@@ -152,7 +152,7 @@ class RemoteWriter:
         return answer
 
     def _drop_idle(self) -> None:
-        with contextlib.suppress(IndexError):
+        with contextlib.suppress(IndexError):  # until there is none left
             while True:
                 self._idle.pop().close()
 
@@ -176,7 +176,7 @@ class RemoteWriter:
         with self._lock:
             waiting = [pending.future for pending in self._pending.values()]
         for future in waiting:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # whoever submitted it hears of the failure
                 future.result(self._deadline + 2 * _TICK)
         with self._lock:
             self._closing.set()

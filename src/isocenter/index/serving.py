@@ -36,7 +36,7 @@ class Server:
 
     def wake(self) -> None:
         """See `writer.Intake`."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # full: it will wake as it is
             self._wake_writer.send(b"\0", socket.MSG_DONTWAIT)
 
     def take(self, seconds: float) -> list[Item]:
@@ -52,12 +52,12 @@ class Server:
 
     def _attend(self, descriptor: int) -> None:
         if descriptor == self._listener.fileno():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the caller has gone before it was let in
                 connection, _ = self._listener.accept()
                 self._clients[connection.fileno()] = _Client(connection)
                 self._poll.register(connection, select.POLLIN)
         else:
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError):  # emptied already
                 self._wake_reader.recv(4096)
 
     def _drop(self, client: "_Client") -> None:
@@ -131,5 +131,5 @@ class _Client:
 
 def hang_up(connection: socket.socket) -> None:
     """Let whoever reads the connection find its end, and close it."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it has hung up itself
         connection.shutdown(socket.SHUT_RDWR)

@@ -18,8 +18,8 @@ _COMPRESSION: Final = (
 _REMOVAL: Final = ("store_key", "reason", "kept_key", "not_before")
 _CHANGE: Final = ("kind", "study_uid", "series_uid", "sop_uid", "store_key", "at")
 _PLACE: Final = 'syntax = ?, store_key = ?, size = ?, "offset" = ?, digest = ?'
-_IN_FORCE: Final = f"UPDATE instance SET {_PLACE}, frame_table = ? WHERE store_key = ?"  # noqa: S608
-_VERSION: Final = f"UPDATE instance_version SET {_PLACE} WHERE store_key = ?"  # noqa: S608
+_IN_FORCE: Final = f"UPDATE instance SET {_PLACE}, frame_table = ? WHERE store_key = ?"  # noqa: S608 - constants of ours
+_VERSION: Final = f"UPDATE instance_version SET {_PLACE} WHERE store_key = ?"  # noqa: S608 - constants of ours
 _HELD: Final = (
     "SELECT i.series, i.size, i.rejected, s.study_uid, e.series_uid, i.sop_uid FROM instance i "
     "JOIN series e ON e.id = i.series JOIN study s ON s.id = i.study WHERE i.store_key = ?"

@@ -76,7 +76,7 @@ def release_dead(queue: Queue) -> None:
 
 
 def _alive(owner: str) -> bool:
-    with contextlib.suppress(ValueError, PermissionError):
+    with contextlib.suppress(ValueError, PermissionError):  # no number, or another user's process: taken to be alive
         try:
             os.kill(int(owner.rpartition(":")[2]), 0)
         except ProcessLookupError:

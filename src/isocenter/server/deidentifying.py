@@ -43,7 +43,7 @@ def _make(path: Path) -> None:
             os.fsync(file.fileno())
         try:
             os.link(draft, path)
-        except FileExistsError:
+        except FileExistsError:  # another process was first; its key is the one
             return
         folder = os.open(path.parent, os.O_RDONLY)
         try:

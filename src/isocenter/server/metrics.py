@@ -54,7 +54,7 @@ def publish(folder: Path, slot: int, process: str) -> None:
     def answer() -> None:
         while True:
             caller, _ = listener.accept()
-            with caller, contextlib.suppress(OSError):
+            with caller, contextlib.suppress(OSError):  # who asked has gone
                 caller.settimeout(_PATIENCE)
                 caller.sendall(msgspec.msgpack.encode({"process": process, **own()}))
 
@@ -65,7 +65,7 @@ def own() -> dict[str, Any]:
     """This process's numbers, with what the system says of it."""
     usage = os.times()
     telemetry.gauge("isocenter_process_cpu_seconds", usage.user + usage.system)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # a system without /proc
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         telemetry.gauge("isocenter_process_resident_bytes", resident)
     telemetry.gauge("isocenter_process_threads", threading.active_count())
@@ -79,7 +79,7 @@ def collect(folder: Path, board: Board) -> list[Snapshot]:
     """Ask every worker there is."""
     snapshots = []
     for entry in board.entries():
-        with contextlib.suppress(OSError, msgspec.DecodeError):
+        with contextlib.suppress(OSError, msgspec.DecodeError):  # a worker that is just ending has no numbers
             snapshots.append(msgspec.msgpack.decode(_ask(socket_path(folder, entry.slot)), type=Snapshot))
     return snapshots
 

@@ -63,7 +63,7 @@ def _live(parent: int, run: Callable[[], None], cleanup: Callable[[], None] | No
     except BaseException:
         log.error("process.failed", exc_info=True)
     finally:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # nobody may be reading any more
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)

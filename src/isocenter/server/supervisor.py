@@ -63,7 +63,7 @@ class Worker:
         self._tell()
 
     def _tell(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the pipe is full: the supervisor looks anyway; or it ends
             os.write(self.notify, b"r")
 
 
@@ -148,7 +148,7 @@ class Supervisor:
         poll.register(self._pipe, select.POLLIN)
         poll.poll(self._patience())
         for end in (self._wake_reader.fileno(), self._pipe):
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(BlockingIOError):  # emptied
                 while os.read(end, 4096):
                     pass
 
@@ -322,5 +322,5 @@ class Supervisor:
 
 
 def _send(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError):  # it has ended by itself
         os.kill(pid, number)

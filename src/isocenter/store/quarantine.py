@@ -132,7 +132,7 @@ def _times(path: str) -> tuple[int, int]:
         with open(path, "rb") as file:
             told = json.load(file)
         return int(told["times"]), int(told["last_at"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # a count that is lost begins anew
         return 1, 0
 
 

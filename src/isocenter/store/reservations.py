@@ -103,7 +103,7 @@ def _empty(path: str) -> bool:
 def remove_quietly(paths: Iterable[str]) -> None:
     """Unlink what is there; what stays is found by the next recovery."""
     for path in paths:
-        with suppress(OSError):
+        with suppress(OSError):  # as the docstring says
             os.unlink(path)
 
 

@@ -177,9 +177,9 @@ class FileSpool:
         What fails to sync is still moved: these bytes are evidence, not an object."""
         file = self._open_file()
         if header:
-            with suppress(OSError):
+            with suppress(OSError):  # evidence without its header is evidence still
                 _write_at(file, checked_header(header, self._header_size), 0)
-        with suppress(OSError):
+        with suppress(OSError):  # as the docstring says
             os.fdatasync(file)
         try:
             rename(self._slot.path)
@@ -226,7 +226,7 @@ class FileSpool:
 
     def _unmark(self) -> None:
         """After a sync that failed the pages may still reach the disk: without their header they are nothing."""
-        with suppress(OSError):
+        with suppress(OSError):  # recovery finds it incomplete
             _write_at(self._file, memoryview(bytes(self._header_size)), 0)
 
     def _open_file(self) -> int:

@@ -119,9 +119,9 @@ async def _stream(source: Source, lane: Lane, start: dict[str, object], receive:
     finally:
         gone.cancel()
         if ahead is not None:
-            with suppress(BaseException):
+            with suppress(BaseException):  # what failed ahead of a client that has gone concerns nobody
                 await ahead
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):  # we cancelled it
             await gone
         source.close()
 

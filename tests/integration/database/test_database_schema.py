@@ -10,6 +10,7 @@ from sqlalchemy import text
 from isocenter import database
 from isocenter.errors import ConfigurationError
 from isocenter.index.tables import metadata
+from isocenter.workflow import tables as workflow_tables  # noqa: F401  (declares the tables)
 
 
 def test_from_nothing_and_again(empty_url: str) -> None:

@@ -96,7 +96,7 @@ def _plain(located: Located, opened: Reader) -> tuple[ReadAt, int, str]:
 def _document(sop_class: str, found: Scan, read: ReadAt, size: int) -> Contained | None:
     try:
         place = locate(Window(lambda at, n: read(n, at), size), found.encoding, f"{_DOCUMENT:08X}")
-    except Refused:
+    except Refused:  # no document in it that could be shown
         return None
     told = found.elements.get(_LENGTH)
     length = min(place.length, max(size - place.offset, 0))

@@ -136,6 +136,6 @@ def _end(window: Window, at: int, encoding: Encoding) -> int:
 def _item(encoded: bytes, encoding: Encoding) -> DataSet:
     try:
         found = items(encoded, encoding)
-    except MalformedDataSet:
+    except MalformedDataSet:  # without its own groups a frame is shown by the shared ones
         return {}
     return found[0] if found else {}

@@ -31,7 +31,7 @@ def numbers(data_set: DataSet, tag: int) -> tuple[float, ...]:
     else:
         try:
             found = tuple(float(value) for value in strings(data_set, tag))
-        except ValueError:
+        except ValueError:  # numbers that are none are not there
             return ()
     return found if all(map(math.isfinite, found)) else ()
 

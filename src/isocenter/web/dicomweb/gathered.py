@@ -120,7 +120,7 @@ def _frames(call: Call, chosen: _Chosen) -> Iterator[_Part]:
             try:
                 contents, _ = Described(call, one, None, opened).recoded(form.syntax, numbers)
                 kind, syntax = form.kind, form.syntax
-            except (Refused, Problem):
+            except (Refused, Problem):  # in the form that was asked for it can't be had: it leaves as stored
                 contents = map(found.frame, numbers)
         for number, content in zip(numbers, contents, strict=True):
             yield _Part(f"{kind}; transfer-syntax={syntax}", f"{where}/frames/{number}", iter([content]))

@@ -115,7 +115,7 @@ def _is_whole(store: Store, located: Located) -> bool:
     try:
         with store.open(located.store_key) as opened:
             return opened.size >= located.offset + located.size
-    except (IsocenterError, OSError):
+    except (IsocenterError, OSError):  # an object that can't be opened is not there for who asks
         return False
 
 

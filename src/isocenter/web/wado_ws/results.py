@@ -44,7 +44,7 @@ class Waiting:
 
     def __init__(self, folder: str, floor: int) -> None:
         self._folder, self._floor = folder or tempfile.gettempdir(), floor
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=self._folder)  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=self._folder)  # noqa: SIM115 - closed by `close`
         self._end = 0
 
     def add(self, data: bytes) -> tuple[int, int]:
