@@ -1,7 +1,7 @@
 """Every figure in turn, each beside its peers in the same run: python -m bench [FIGURE ...]
 
-Figures: store retrieve find web memory transcode frames render stow first. Takes about an hour on two cores, and
-6 GB under $ISOCENTER_BENCH.
+Figures: store retrieve find web memory transcode frames render stow first hl7 worklist. Takes about an
+hour on two cores, and 6 GB under $ISOCENTER_BENCH.
 """
 
 import runpy
@@ -9,7 +9,20 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FIGURES = ("store", "retrieve", "find", "web", "memory", "transcode", "frames", "render", "stow", "first")
+FIGURES = (
+    "store",
+    "retrieve",
+    "find",
+    "web",
+    "memory",
+    "transcode",
+    "frames",
+    "render",
+    "stow",
+    "first",
+    "hl7",
+    "worklist",
+)
 
 
 def main(wanted: list[str]) -> int:

@@ -138,7 +138,7 @@ class Isocenter(Peer):
 
     def __init__(self, name: str = "isocenter", **settings: str) -> None:
         super().__init__(name)
-        self.settings = settings
+        self.settings, self.hl7 = settings, free_port()
 
     def command(self) -> list[str]:
         program = [str(Path(sys.executable).parent / "isocenter"), "serve", "--data", str(self.folder / "data")]
@@ -147,7 +147,7 @@ class Isocenter(Peer):
             config.write_text(f'[[peer]]\ntitle = "BENCH"\nhost = "127.0.0.1"\nport = {self.sink or 1}\n')
         env = [f"{key}={value}" for key, value in self.settings.items()]
         return ["env", *env, *program, "--config", str(config), "--dicom-port", str(self.port), "--http-port",
-                str(self.http)]  # fmt: skip
+                str(self.http), "--hl7-port", str(self.hl7)]  # fmt: skip
 
 
 class Orthanc(Peer):

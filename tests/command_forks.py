@@ -17,7 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-IMPORTED = ("app", "editing", "exceptions", "registering", "maintaining", "sending", "finding", "jobs", "opening")
+IMPORTED = (
+    *("app", "editing", "exceptions", "registering", "maintaining", "sending", "finding", "jobs", "opening"),
+    "messages",
+)
 """Rooms of the command line that most commands need."""
 
 

@@ -29,8 +29,9 @@ PATIENCE = 120.0
 """Seconds after which something that should come about is taken not to. Long: the tests may share two cores."""
 OWNER = "owner"
 """Stands for the dicom worker that owns the SQLite index, where a kind of worker is named."""
-_PLAIN = {"dicom_port": 0, "http_port": 0, "free_space_floor": 0, "http__warm": False}
+_PLAIN = {"dicom_port": 0, "http_port": 0, "free_space_floor": 0, "http__warm": False, "hl7__listen": False}
 """Any free ports, any disk, and a start that takes no longer than it must."""
+_HL7 = {"hl7__listen": True, "hl7__port": 0}
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME")
 _UP = re.compile(r'^isocenter_process_up\{process="(\w+)-\d+"\} 1$', re.MULTILINE)
 
@@ -73,13 +74,15 @@ class Server:
         unset: tuple[str, ...] = (),
         preload: Mapping[str, str] = {},
         wrapper: tuple[str, ...] = (),
+        hl7: bool = False,
     ) -> None:
         """`settings` as `config` names them, `__` between table and key; `unset` are those that a file gives.
-        `preload`: variables set as they are. `wrapper`: a command that runs the program, such as strace."""
+        `preload`: variables set as they are. `wrapper`: a command that runs the program, such as strace.
+        `hl7`: it takes HL7 messages, on `hl7_port`."""
         self.data = data
         self.log_path = data.with_name(f"{data.name}.log")
-        self.dicom_port = self.http_port = 0
-        self._settings: dict[str, object] = {**_PLAIN, **settings}
+        self.dicom_port = self.http_port = self.hl7_port = 0
+        self._settings: dict[str, object] = {**_PLAIN, **(_HL7 if hl7 else {}), **settings}
         for name in unset:
             del self._settings[name]
         self._preload = dict(preload)
@@ -128,6 +131,7 @@ class Server:
         said = until(lambda: list(self.events("server.ready")) or self._ended(), told="server.ready")
         assert isinstance(said, list), f"the server ended at its start:\n{self.log()[-3000:]}"
         self.dicom_port, self.http_port = said[-1]["dicom_port"], said[-1]["http_port"]
+        self.hl7_port = said[-1].get("hl7_port", 0)
         return self
 
     def stop(self) -> int:
@@ -187,7 +191,7 @@ class Server:
     def kill_kind(self, kind: str) -> int:
         """SIGKILL the workers of a kind; how many they were."""
         self._died = self._deaths(kind)
-        self._ran = {each: len(self.pids(each)) for each in ("dicom", "web", "jobs")}
+        self._ran = {each: len(self.pids(each)) for each in ("dicom", "web", "jobs", "hl7")}
         pids = self.pids(kind)
         assert pids, f"no {kind} process runs"
         for pid in pids:

@@ -28,6 +28,7 @@ from isocenter.imaging.engine import Bounds, Engine
 from isocenter.index.writer import LocalWriter
 from isocenter.store.filesystem import FilesystemStore
 from isocenter.web import WebContext, WebSettings, create_app
+from isocenter.workflow.workitems.entries import Workitems
 
 
 class Archive:
@@ -51,6 +52,7 @@ class Archive:
             ae=lambda: ae or HostedAE(),
             engine=self.engine,
             polled=Polled(self.database, Checker(self.database, self.store)),
+            workitems=Workitems(self.database),
             deidentification=lambda: Profile(b"a secret of the tests"),
         )
         self.root = ""
@@ -71,7 +73,9 @@ def served(archive: Archive) -> Iterator[httpx.Client]:
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
-    config = uvicorn.Config(create_app(archive.context), log_level="error", access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        create_app(archive.context), log_level="error", access_log=False, lifespan="off", ws="websockets-sansio"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
     thread.start()

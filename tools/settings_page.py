@@ -28,11 +28,16 @@ from isocenter.config.coercion import Action, Condition, Hooks, Rule
 from isocenter.config.compression import Compression, CompressionRule, LossyCompression
 from isocenter.config.deidentification import Deidentification
 from isocenter.config.explaining import explanations, without_ids
+from isocenter.config.hl7 import Destination, Feed, Hl7
 from isocenter.config.imaging import Imaging
+from isocenter.config.notices import Completeness, Notice, Notices, WebHook
+from isocenter.config.reconciling import Reconciling
 from isocenter.config.rejections import Rejection
 from isocenter.config.security import Identity, Jwt, Tls, User
 from isocenter.config.settings import Revision, Statement
 from isocenter.config.showing import masked
+from isocenter.config.steps import ProcedureSteps, StationSteps
+from isocenter.config.workitems import Workitems
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 HEAD = """\
@@ -62,6 +67,9 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
     ("[[ae]] responses", "ae.responses", ResponseLimits),
     ("[[ae]] window", "ae.window", Window),
     ("[[ae]] commitment", "ae.commitment", Commitment),
+    ("[[ae]] reconciling", "ae.reconciling", Reconciling),
+    ("[[ae]] mpps: performed procedure steps", "ae.mpps", ProcedureSteps),
+    ("[[ae.mpps.stations]]: what differs by station", "ae.mpps.stations", StationSteps),
     ("[[peer]]: remote AEs", "peer", Peer),
     ("[[peer]] syntax_priority", "peer.syntax_priority", SyntaxPriority),
     ("[[rule]]: changes as objects come and go", "rule", Rule),
@@ -71,6 +79,14 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
     ("[[compress]]: which stored objects are compressed", "compress", CompressionRule),
     ("[compress.lossy]: with loss", "compress.lossy", LossyCompression),
     ("[compression]", "compression", Compression),
+    ("[hl7]: messages over MLLP", "hl7", Hl7),
+    ("[[hl7.feed]]: senders of messages", "hl7.feed", Feed),
+    ("[[hl7.destination]]: receivers of messages", "hl7.destination", Destination),
+    ("[completeness]: when a study counts as complete", "completeness", Completeness),
+    ("[[notice]]: who is told of studies over DICOM", "notice", Notice),
+    ("[[hook]]: web servers that are told of events", "hook", WebHook),
+    ("[notices]: what holds for all notifications", "notices", Notices),
+    ("[workitem]: the unified worklist", "workitem", Workitems),
     ("[statement]: what the conformance statement says of itself", "statement", Statement),
     ("[[statement.revision]]: its earlier issues", "statement.revision", Revision),
 )
@@ -81,7 +97,13 @@ REQUIRED: dict[Any, dict[str, Any]] = {
     Rule: {"when": "receive", "do": ()},
     Condition: {"attribute": "?"},
     Revision: {"version": "?", "date": "?"},
+    Destination: {"name": "?", "host": "?"},
+    StationSteps: {"titles": ()},
+    Notice: {"kind": "study-content", "to": ()},
+    WebHook: {"url": "?"},
 }
+ARRAYS = ("ae", "peer", "rule", "user", "revision", "compress", "notice", "hook", "feed", "destination", "stations")
+"""Arrays of tables, which have sections of their own."""
 
 
 def rows(struct: Any) -> list[str]:
@@ -93,7 +115,7 @@ def rows(struct: Any) -> list[str]:
         value = empty.get(info.encode_name)
         if isinstance(value, dict):
             continue
-        if info.encode_name in ("ae", "peer", "rule", "user", "revision", "compress") and not isinstance(value, str):
+        if info.encode_name in ARRAYS and not isinstance(value, str):
             continue
         required = info.default is msgspec.NODEFAULT and info.default_factory is msgspec.NODEFAULT
         default = "required" if required else _default(value)

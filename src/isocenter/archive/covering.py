@@ -66,7 +66,8 @@ def _character_set(
     """What the new text is written in: the object's own set, or one that has more."""
     raw = found.elements.get(_CHARACTER_SET)
     declared = raw.value.decode("ascii", "replace").strip(" \0") if raw is not None else ""
-    for candidate in (declared or "ISO_IR 6", *_extensions(declared or assumed)):
+    own = (declared,) if declared else ("ISO_IR 6", *((assumed,) if assumed else ()))
+    for candidate in (*own, *_extensions(declared or assumed)):
         if all(attribute is None or fits(attribute, candidate) for attribute in attributes.values()):
             same = candidate in (declared, "ISO_IR 6")
             return candidate, {} if same else {_CHARACTER_SET: text("CS", candidate)}

@@ -13,8 +13,14 @@ from isocenter.cli import (
     exceptions_app,
     hl7_app,
     jobs_app,
+    mpps_app,
+    notices_app,
     options,
+    patients_app,
+    reconcile_app,
     registry_app,
+    workitem_app,
+    worklist_app,
 )
 from isocenter.cli.ending import stop, told
 from isocenter.cli.securing import NONE, Security, with_security
@@ -41,6 +47,12 @@ app.add_typer(commit_app.app, name="commit")
 app.add_typer(compress_app.app, name="compress")
 app.add_typer(exceptions_app.app, name="exceptions")
 app.add_typer(hl7_app.app, name="hl7")
+app.add_typer(worklist_app.app, name="worklist")
+app.add_typer(workitem_app.app, name="workitem")
+app.add_typer(mpps_app.app, name="mpps")
+app.add_typer(notices_app.app, name="notices")
+app.add_typer(patients_app.app, name="patients")
+app.add_typer(reconcile_app.app, name="reconcile")
 editing_app.add_to(app)
 jobs_app.add_to(app)
 
@@ -63,6 +75,7 @@ def serve(
     data: options.Data = None,
     dicom_port: Annotated[int | None, typer.Option(help="DICOM port; 0 for any free one.", metavar="N")] = None,
     http_port: Annotated[int | None, typer.Option(help="HTTP port; 0 for any free one.", metavar="N")] = None,
+    hl7_port: Annotated[int | None, typer.Option(help="HL7 port; 0 for any free one.", metavar="N")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", metavar="ADDRESS")] = None,
     config: options.ConfigFile = None,
     database: options.Database = None,
@@ -75,6 +88,7 @@ def serve(
         "data": str(data) if data else None,
         "dicom_port": dicom_port,
         "http_port": http_port,
+        "hl7": {"port": hl7_port} if hl7_port is not None else None,
         "host": host,
         "database": database,
         "insecure": insecure or None,

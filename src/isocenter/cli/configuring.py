@@ -14,6 +14,7 @@ from isocenter.lifecycle import choosing
 from isocenter.registry.roster import named
 from isocenter.rules import compiled
 from isocenter.security.checks import check_security
+from isocenter.workflow.orders import planning
 
 
 def loaded(file: Path | None, data: Path | None, **given: Any) -> Loaded:
@@ -33,6 +34,7 @@ def check(file: Path | None, data: Path | None) -> Exit:
     found = loaded(file, data)
     compiled(found.settings)
     choosing.compiled(found.settings)
+    planning.check(found.settings.hl7.feeds)
     check_security(found.settings)
     typer.echo(f"The settings are right ({found.file or 'no settings file'}).")
     if not (found.settings.store_root / "archive.json").exists():

@@ -16,7 +16,7 @@ from isocenter.archive.edits.checks import Target, identity
 from isocenter.archive.edits.history import conflicts, history
 from isocenter.archive.edits.making import Edited, Edits, Who
 from isocenter.archive.rejection.rejecting import Rejected, Rejecting
-from isocenter.cli import acting
+from isocenter.cli import acting, patients
 from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
 from isocenter.cli.opening import opened
@@ -79,8 +79,11 @@ def edit(target: Callable[[], Target], words: Sequence[str], removed: Sequence[s
 
 
 def revert(uid: str, how: How) -> Exit:
-    """`edit revert`."""
-    with how.edits() as edits:
+    """`edit revert`; an edit that a message about a patient made is taken back with all that the message did."""
+    with how.archive() as archive:
+        if not how.dry_run and patients.undone_with(archive, uid, how.who):
+            return Exit.OK
+        edits = Edits(archive.database, archive.store, archive.writer, dry_run=how.dry_run)
         return _tell(edits.revert(uid, how.who), how)
 
 

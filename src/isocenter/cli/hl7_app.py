@@ -5,10 +5,20 @@ from typing import Annotated
 
 import typer
 
-from isocenter.cli import options
+from isocenter.cli import mapping_app, options
 from isocenter.cli.ending import stop, told
 
-app = typer.Typer(no_args_is_help=True, help="HL7 messages over MLLP: to try feeds and receivers.")
+app = typer.Typer(no_args_is_help=True, help="HL7 messages: those that came, those to be sent, and tools to try both.")
+queue_app = typer.Typer(help="Messages to be sent: those that wait, and those that were put aside.")
+app.add_typer(queue_app, name="queue")
+app.add_typer(mapping_app.app, name="mapping")
+
+Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The message, as the list numbers it.")]
+Numbers = Annotated[list[int] | None, typer.Argument(metavar="[NUMBER...]", help="Messages, as the list numbers them.")]
+FeedName = Annotated[str, typer.Option("--feed", metavar="NAME", help="Only those of this feed.")]
+Since = Annotated[str, typer.Option("--since", metavar="TIME", help="Only those from then on: 2024-01-31T15:30.")]
+Until = Annotated[str, typer.Option("--until", metavar="TIME", help="Only those before.")]
+Refused = Annotated[bool, typer.Option("--refused", help="Only those that were refused.")]
 
 CharacterSet = Annotated[
     str, typer.Option("--charset", metavar="NAME", help="Of messages that name none (HL7 table 0211).")
@@ -61,3 +71,132 @@ def listen(
     with told():
         keep = messaging.Keeping(out, answer, charset)
         stop(messaging.listen((host, port), keep, count, as_json=json))
+
+
+@app.command("list")
+def list_(
+    state: Annotated[str, typer.Option("--state", help="received, processed or refused.")] = "",
+    refused: Refused = False,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Only those that reuse another one's control ID.")] = False,
+    feed: FeedName = "",
+    since: Since = "",
+    until: Until = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")] = 100,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """List the messages that came, and what became of each."""
+    from isocenter.cli import messages
+    from isocenter.cli.configuring import settings_of
+
+    with told():
+        chosen = messages.Chosen("refused" if refused else state, flagged, feed, since, until)
+        stop(messages.list_all(chosen, limit, settings_of(config, data, database=database), as_json=json))
+
+
+@app.command()
+def show(
+    number: Number,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Show a message as it came, and how it was answered."""
+    from isocenter.cli import messages
+    from isocenter.cli.configuring import settings_of
+
+    with told():
+        stop(messages.show(number, settings_of(config, data, database=database), as_json=json))
+
+
+@app.command()
+def replay(
+    numbers: Numbers = None,
+    refused: Refused = False,
+    everything: Annotated[bool, typer.Option("--all", help="All that are kept.")] = False,
+    feed: FeedName = "",
+    since: Since = "",
+    until: Until = "",
+    wait: Annotated[float, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait so long for the end.")] = 0.0,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Have the server process messages again, in the order in which they came."""
+    from isocenter.cli import messages
+    from isocenter.cli.configuring import settings_of
+
+    with told():
+        chosen = messages.Chosen("refused" if refused else "", feed=feed, since=since, until=until)
+        settings = settings_of(config, data, database=database)
+        stop(messages.replay(numbers or [], chosen, wait, settings, as_json=json, everything=everything))
+
+
+@queue_app.callback(invoke_without_command=True)
+def queue(
+    context: typer.Context,
+    destination: Annotated[str, typer.Option("--to", metavar="NAME", help="Only those for this destination.")] = "",
+    state: Annotated[str, typer.Option("--state", help="waiting, dead, sent or discarded; else the first two.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the oldest first.")] = 100,
+    json: options.Json = False,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """List the messages to be sent."""
+    from isocenter.cli import messages
+    from isocenter.cli.configuring import settings_of
+
+    if context.invoked_subcommand is None:
+        with told():
+            settings = settings_of(config, data, database=database)
+            stop(messages.queue(destination, state, limit, settings, as_json=json))
+
+
+@queue_app.command("show")
+def queue_show(
+    number: Number,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Show a message as it leaves."""
+    from isocenter.cli import messages
+    from isocenter.cli.configuring import settings_of
+
+    with told():
+        stop(messages.queue_show(number, settings_of(config, data, database=database)))
+
+
+@queue_app.command()
+def retry(
+    numbers: Numbers = None,
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Have messages sent that were put aside: these, or all."""
+    from isocenter.cli import messages
+    from isocenter.cli.configuring import settings_of
+
+    with told():
+        stop(messages.retry(numbers or [], settings_of(config, data, database=database)))
+
+
+@queue_app.command()
+def discard(
+    numbers: Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Messages, as the list numbers them.")],
+    config: options.ConfigFile = None,
+    data: options.Data = None,
+    database: options.Database = None,
+) -> None:
+    """Never send these messages."""
+    from isocenter.cli import messages
+    from isocenter.cli.configuring import settings_of
+
+    with told():
+        stop(messages.discard(numbers, settings_of(config, data, database=database)))

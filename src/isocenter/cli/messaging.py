@@ -98,6 +98,11 @@ def send(target: Target, paths: Sequence[Path], *, renumber: bool, retries: int,
     return Exit.SOME_FAILED if refused else Exit.OK
 
 
+def messages_in(paths: Sequence[Path], charset: str) -> Iterator[tuple[str, bytes]]:
+    """The messages that files and folders hold, each with how it is told from the others. Raises ConfigurationError."""
+    return ((queued.name, queued.data) for queued in _read(paths, charset, renumber=False))
+
+
 def _send_all(
     target: Target, waiting: Sequence[_Queued], told: list[_Told], retries: int, advance: Callable[[], None]
 ) -> str:

@@ -1,15 +1,20 @@
 """The settings of the AEs that are hosted here, and of the peers: the tables `[[ae]]` and `[[peer]]`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 from isocenter.config.kinds import Frozen, PduLength, Port, Positive, Seconds, Title, Whole
+from isocenter.config.reconciling import Reconciling
 from isocenter.config.rejections import RejectionTitle
+from isocenter.config.steps import ProcedureSteps
+from isocenter.config.worklist import WorklistAnswers, WorklistView
 from isocenter.declarations.presets import Preset
 
-Permission = Literal["store", "find", "move", "get", "commit", "worklist", "procedure-step", "print"]
-PERMISSIONS: tuple[Permission, ...] = ("store", "find", "move", "get", "commit", "worklist", "procedure-step", "print")
+Permission = Literal[
+    "store", "find", "move", "get", "commit", "worklist", "procedure-step", "workitem", "notification", "print"
+]
+PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 
 Policy = Literal["open", "known-titles", "known-peers", "named-classes"]
 """Who may open an association, from promiscuous to strict; each level asks for what those before it ask for:
@@ -78,8 +83,9 @@ class HostedAE(Frozen, frozen=True, kw_only=True):
 
     title: Title = "ISOCENTER"
     """What peers call."""
-    role: Literal["archive"] = "archive"
-    """What it does."""
+    role: Literal["archive", "reconcile"] = "archive"
+    """What it does. `archive`: it keeps what it receives and answers queries and retrievals. `reconcile`: what it
+    receives waits until it is reconciled with a worklist, and only then goes to the archive."""
     preset: Preset = "default"
     """Whose habits it has: statuses, order of transfer syntaxes, and defaults for the settings that follow
     (`isocenter ae presets`)."""
@@ -163,6 +169,9 @@ class HostedAE(Frozen, frozen=True, kw_only=True):
     """Associations at once to this title from one address; 0: only the limit of the whole server."""
     window: Window = Window()
     commitment: Commitment = Commitment()
+    worklist: WorklistAnswers = WorklistAnswers()
+    reconciling: Reconciling = Reconciling()
+    mpps: ProcedureSteps = ProcedureSteps()
     tls_only: bool = False
     """Associations to it without TLS are rejected."""
     identity: Literal["none", "optional", "required"] = "none"
@@ -219,6 +228,7 @@ class Peer(Frozen, frozen=True, kw_only=True):
     """Further addresses or networks (`10.1.0.0/16`) that the title may call from."""
     allow: tuple[Permission, ...] = PERMISSIONS
     """What it may ask for once it is connected (M-SEC-06); Verification always."""
+    worklist: WorklistView = WorklistView()
     may_reject: bool = True
     """Rejection notes that it sends take objects out of sight (IHE IOCM). If not, they are refused with 0124 and lie in
     the exceptions area."""

@@ -10,9 +10,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from isocenter.config.reconciling import Reconciling
 from isocenter.config.settings import HostedAE, Peer
 from isocenter.config.sources import check_keys, field_of, fields_of, plain, unknown
 from isocenter.declarations import presets
+from isocenter.declarations.reconciling import COMPARED, TAKEN
 from isocenter.dicom.charset import unknown_terms
 from isocenter.dicom.uids import is_regular
 from isocenter.errors import ConfigurationError
@@ -68,6 +70,19 @@ def _check_ae(ae: HostedAE) -> None:
     _check_terms("ae.character_set", ae.character_set)
     _check_uids("ae.classes", ae.classes)
     _check_uids("ae.syntaxes", ae.syntaxes)
+    _check_reconciling(ae.reconciling)
+
+
+def _check_reconciling(settings: Reconciling) -> None:
+    for key, listed, known in (
+        ("match", settings.match, COMPARED),
+        ("needed", settings.needed, COMPARED),
+        ("agree", settings.agree, COMPARED),
+        ("leave", settings.leave, [*(taken.keyword for taken in TAKEN), "RequestAttributesSequence"]),
+    ):
+        for name in listed:
+            if name not in known:
+                raise ConfigurationError(f"ae.reconciling.{key}: {name!r} is none of {', '.join(known)}")
 
 
 def _check_peer(peer: Peer) -> None:

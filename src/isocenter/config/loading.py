@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from isocenter.config import hl7_checks
 from isocenter.config.entries import check_entry, where, with_preset
 from isocenter.config.settings import HostedAE, Peer, Settings
 from isocenter.config.sources import FILE_NAME, Tree, check_keys, from_environment, from_file
@@ -26,6 +27,7 @@ _SIZES = (
     ("http", "max_body"),
     ("imaging", "frame"),
     ("imaging", "memory"),
+    ("hl7", "largest"),
 )
 
 
@@ -119,6 +121,7 @@ def check(settings: Settings) -> None:
     _check_database(settings.database)
     configured_keys(settings.index.attributes)
     _check_standard(settings.standard)
+    hl7_checks.check(settings.hl7)
     if not settings.loopback and not settings.insecure:
         _check_beyond_loopback(settings)
 
@@ -131,6 +134,11 @@ def _check_titles(settings: Settings) -> None:
         check_entry(ae)
     for peer in settings.peers:
         check_entry(peer)
+    if settings.aes[0].role != "archive":
+        raise ConfigurationError(
+            f"ae.role: {titles[0]!r} comes first, and what is received over HTTP is filed under it: name an AE of role "
+            "archive before it"
+        )
     if settings.http.ae and settings.http.ae not in titles:
         raise ConfigurationError(f"http.ae: no AE {settings.http.ae!r} is hosted here; [[ae]] has {', '.join(titles)}")
     for title in titles:
@@ -165,6 +173,12 @@ def _check_beyond_loopback(settings: Settings) -> None:
             f"host: {settings.host} can be reached by others, and the DICOM port would know no peer. "
             'Add [[peer]] tables; or set dicom_policy = "known-peers" if all of them are in the database '
             '(`isocenter peer add`); or dicom_policy = "open", or insecure = true'
+        )
+    if settings.hl7.listen and not settings.hl7_senders_known:
+        raise ConfigurationError(
+            f"hl7.listen: {settings.host} can be reached by others, and no sender of HL7 messages would be known. "
+            "Add [[hl7.feed]] tables with addresses, or hl7.tls_port, where senders show certificates; or set "
+            "insecure = true"
         )
     if settings.http.open:
         raise ConfigurationError(

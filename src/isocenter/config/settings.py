@@ -26,10 +26,14 @@ from isocenter.config.entities import (
     SyntaxPriority,
     Window,
 )
+from isocenter.config.hl7 import Hl7
 from isocenter.config.imaging import Imaging
 from isocenter.config.kinds import Frozen, PduLength, Port, Positive, Seconds, Secret, Whole
+from isocenter.config.notices import Completeness, Notice, Notices, WebHook
 from isocenter.config.rejections import Rejections
 from isocenter.config.security import Identity, Tls, User
+from isocenter.config.workitems import Workitems
+from isocenter.config.worklist import WorklistUpkeep
 
 __all__ = [
     "PERMISSIONS",
@@ -133,12 +137,12 @@ class Http(Frozen, frozen=True, kw_only=True):
     """Origins whose pages may use this server from a browser (CORS): `https://viewer.example.org`, or `*`."""
     max_body: Whole = 0
     """Largest request body; 0: as much as the disk takes."""
-    limit: Whole = 0
-    """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
-    repository: str = ""
     warm: bool = True
     """The web process goes through what a viewer asks for first before it serves, and starts a pixel worker, so that
     the first client need not wait for that."""
+    limit: Whole = 0
+    """Most matches a QIDO-RS answer holds; 0: no limit of ours."""
+    repository: str = ""
     """The XDS repositoryUniqueId (an OID) of this archive, where WADO-WS requests must name it; empty: any is taken."""
     uri_implicit: bool = False
     """WADO-URI sends objects in Implicit VR Little Endian where the request names no transfer syntax that can be had,
@@ -215,6 +219,10 @@ class Settings(Frozen, frozen=True, kw_only=True):
     hooks: Hooks = Hooks()
     compress: tuple[CompressionRule, ...] = ()
     compression: Compression = Compression()
+    completeness: Completeness = Completeness()
+    notice: tuple[Notice, ...] = ()
+    notices: Notices = Notices()
+    web_hooks: tuple[WebHook, ...] = msgspec.field(default=(), name="hook")
     standard: str = ""
     """A folder with the tables of the standard, as dicom-validator keeps them, by which `validation = "iod"` checks
     too; empty: only by the tables of this program."""
@@ -225,7 +233,10 @@ class Settings(Frozen, frozen=True, kw_only=True):
     imaging: Imaging = Imaging()
     rejection: Rejections = Rejections()
     deidentification: Deidentification = Deidentification()
+    workitem: Workitems = Workitems()
     statement: Statement = Statement()
+    hl7: Hl7 = Hl7()
+    worklist: WorklistUpkeep = WorklistUpkeep()
     tls: Tls = Tls()
     identity: Identity = Identity()
     users: tuple[User, ...] = msgspec.field(default=(), name="user")
@@ -258,6 +269,24 @@ class Settings(Frozen, frozen=True, kw_only=True):
     def http_open(self) -> bool:
         """HTTP asks for no token."""
         return self.http.open if self.http.open is not None else self.loopback or self.insecure
+
+    @property
+    def hl7_open(self) -> bool:
+        """HL7 messages are taken from anyone who reaches the port."""
+        return self.loopback or self.insecure
+
+    @property
+    def hl7_listens(self) -> bool:
+        """HL7 messages are taken."""
+        if self.hl7.port is None and self.hl7.tls_port is None:
+            return False
+        return self.hl7.listen if self.hl7.listen is not None else self.hl7_open or self.hl7_senders_known
+
+    @property
+    def hl7_senders_known(self) -> bool:
+        """Some may send messages from beyond this machine: by their address, or by their certificate."""
+        certified = self.hl7.tls_port is not None and self.tls.client_certificate == "require"
+        return certified or any(feed.addresses for feed in self.hl7.feeds)
 
     @property
     def store_root(self) -> Path:

@@ -8,6 +8,7 @@ from isocenter.conformance.facts import Entity, contexts
 from isocenter.conformance.model import Block, Figure, Paragraph, Section
 from isocenter.conformance.queries import asked_tables, key_tables
 from isocenter.conformance.responses import answer_tables, failure_table, reaction_tables, rejection_table
+from isocenter.conformance.steps import step_blocks
 from isocenter.conformance.templates import table
 from isocenter.declarations.activities import LOCAL, Activity
 from isocenter.declarations.statuses import Service
@@ -26,6 +27,7 @@ def initiated_activity(entity: Entity, activity: Activity, number: str, lists: L
     specific: list[Block] = [
         *storing.as_scu(activity),
         *asked_tables(entity, activity, number),
+        *step_blocks(entity, activity, number),
         *reaction_tables(entity, activity, number),
         failure_table(entity, activity, number, scu=True),
     ]
@@ -46,6 +48,7 @@ def accepted_activity(settings: Settings, entity: Entity, activity: Activity, nu
     specific: list[Block] = [
         *storing.as_scp(settings, entity.ae, activity),
         *key_tables(settings, entity, activity, number),
+        *step_blocks(entity, activity, number),
         *answer_tables(entity, activity, number),
         failure_table(entity, activity, number, scu=False),
     ]

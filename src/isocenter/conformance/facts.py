@@ -8,9 +8,18 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from isocenter.config import HostedAE, Settings
-from isocenter.config.offered import accepts_storage, extras_of, offers, roles_left, storage_syntaxes
+from isocenter.config.offered import (
+    accepts_storage,
+    extras_of,
+    offers,
+    roles_left,
+    storage_syntaxes,
+    syntaxes_of,
+    worklists_of,
+)
+from isocenter.config.reconciling import OWN
 from isocenter.declarations import sop_classes
-from isocenter.declarations.activities import COMMANDS, HOSTED, Activity, Commitment
+from isocenter.declarations.activities import COMMANDS, HOSTED, RECONCILE, Activity, Commitment
 from isocenter.declarations.offers import OFFERINGS, PROPOSED_SYNTAXES, Offering
 from isocenter.declarations.overview import STORAGE_SERVICE, STORAGE_SERVICE_NAME
 from isocenter.declarations.statuses import Service
@@ -86,6 +95,8 @@ def _hosted(settings: Settings, ae: HostedAE) -> Entity:
         served |= {"store"} & set(ae.services)
     entity = Entity("", ae.title, (), ae=ae)
     activities = tuple(a for a in HOSTED if a.service in served and contexts(entity, a))
+    if set(worklists_of(ae)) - {OWN}:
+        activities = (*activities, RECONCILE)
     return Entity(f"{ae.role.capitalize()} {ae.title}", ae.title, activities, ae.ports or (settings.dicom_port,), ae)
 
 
@@ -119,7 +130,7 @@ def _declared(ae: HostedAE, offering: Offering) -> Context | None:
     if not offers(ae, offering) or not (scu or scp):
         return None
     role: Role = "BOTH" if scu and scp else "SCP" if scu else "SCU"
-    return Context(offering.uid, NON_STORAGE, role, extended_text(extras_of(ae, offering)))
+    return Context(offering.uid, syntaxes_of(ae, offering), role, extended_text(extras_of(ae, offering)))
 
 
 def _commitment(ae: HostedAE, part: Commitment) -> list[Context]:
@@ -152,6 +163,9 @@ def proposed(entity: Entity, activity: Activity) -> list[Context]:
             return [Context(uid, all_syntaxes(), "SCU") for uid in _every_storage_class(entity.ae)]
         case Service.ECHO:
             return [Context(uids.VERIFICATION, PROPOSED_SYNTAXES, "SCU")]
+        case Service.WORKLIST:
+            asked_in = (uids.EXPLICIT_LE,) if entity.ae is not None else PROPOSED_SYNTAXES  # I-REC-02
+            return [Context(uids.MODALITY_WORKLIST_FIND, asked_in, "SCU")]
         case Service.FIND | Service.MOVE | Service.GET:
             # the commands know the information models with levels, which are those with something to negotiate
             models = [each for each in OFFERINGS.values() if each.service == activity.dimse and each.extras]
@@ -163,6 +177,10 @@ def proposed(entity: Entity, activity: Activity) -> list[Context]:
             models = [each for each in OFFERINGS.values() if each.service == Service.FIND and each.extras]
             queried = [_asked(each)._replace(extended=combined) for each in models]
             return [*own, *queried, *(Context(uid, all_syntaxes(), "SCP") for uid in _every_storage_class(None))]
+    if (normalized := activity.normalized) is not None:
+        proposes = normalized.syntaxes
+        own_role: Role = "SCP" if normalized.scp else "SCU"
+        return [Context(uid, proposes.get(uid, NON_STORAGE), own_role) for uid in normalized.classes]
     role: Role = "SCP" if activity.commitment is Commitment.REPORT else "SCU"
     return [Context(uids.STORAGE_COMMITMENT_PUSH, NON_STORAGE, role)]
 

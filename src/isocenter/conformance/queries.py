@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 
-from isocenter.config import Settings
+from isocenter.config import HostedAE, Settings
 from isocenter.config.offered import offers
 from isocenter.conformance.facts import Entity
 from isocenter.conformance.model import Paragraph, Row, Table
 from isocenter.conformance.templates import table
-from isocenter.declarations import non_patient
-from isocenter.declarations.activities import Activity
+from isocenter.declarations import non_patient, worklist
+from isocenter.declarations.activities import RECONCILE, Activity
 from isocenter.declarations.indexed_attributes import configured_keys
 from isocenter.declarations.offers import OFFERINGS
 from isocenter.declarations.query_keys import Key, Level, Match, keys_at
+from isocenter.declarations.reconciling import COMPARED, RETURNED, RETURNED_OF_STEP, STEPS
 from isocenter.declarations.statuses import Service
+from isocenter.declarations.worklist import Use
 from isocenter.dicom import dictionary
 
 _KINDS = (
@@ -31,6 +33,8 @@ def key_tables(settings: Settings, entity: Entity, activity: Activity, number: s
             "return-keys", f"Table {number}-6. Returned without being asked for", _RETURNED, ae=entity.title
         )
         return [*map(Paragraph, _WORDS), _find_keys(settings, entity, activity, number), returned]
+    if activity.dimse is Service.WORKLIST:
+        return [*map(Paragraph, _OF_WORKLISTS), _worklist_keys(entity, activity, number)]
     if activity.dimse in (Service.MOVE, Service.GET):
         return [_retrieve_keys(entity, activity, number)]
     return []
@@ -103,6 +107,39 @@ def kinds_of(key: Key) -> str:
     return "; ".join([*names, *(["universal"] if names else []), *(["returned"] if key.returned else ["not returned"])])
 
 
+_OF_WORKLISTS = (
+    "Universal matching holds for every key. Keys inside a sequence have to match in the same item; Scheduled "
+    "Procedure Step Sequence has one. Study Instance UID is returned in any case, Specific Character Set where a value "
+    "is more than ASCII.",
+    "Person names, and texts that people write, match without regard to case and accents, unless the AE is set to heed "
+    "them; names match in all three component groups.",
+)
+_USES = {
+    Use.SINGLE: "single value; universal; returned",
+    Use.RETURNED: "universal; returned",
+    Use.EMPTY: "universal; returned empty",
+}
+
+
+def _worklist_keys(entity: Entity, activity: Activity, number: str) -> Table:
+    assert entity.ae is not None, "the commands answer no queries"
+    key_set = entity.ae.worklist.keys
+    rows = [
+        (f"{'> ' * (len(key.path) - 1)}{key.keyword.rpartition('.')[2]}", tags(key.path), key.vr, _used(key, key_set))
+        for key in worklist.keys().values()
+        if key.uses[key_set] is not Use.UNKNOWN
+    ]
+    return table("find-keys", f"Table {number}-5. Keys of C-FIND", rows, ae=entity.title, about=activity.name)
+
+
+def _used(key: worklist.Key, key_set: str) -> str:
+    use = key.uses[key_set]
+    if use in _USES:
+        return _USES[use]
+    kinds = [text for flag, text in _KINDS if flag in key.matching]
+    return "; ".join([*kinds, "universal", "returned empty" if use is Use.MATCHED_ONLY else "returned"])
+
+
 _FRAME_KEYS = (
     ("SimpleFrameList", "(0008,1161)", "Composite Instance Root at level FRAME: the numbers of frames"),
     ("CalculatedFrameList", "(0008,1162)", "Composite Instance Root at level FRAME: ranges with an increment"),
@@ -126,20 +163,39 @@ def _retrieve_keys(entity: Entity, activity: Activity, number: str) -> Table:
         *_FRAME_KEYS,
         ("SOPInstanceUID", tags(non_patient.UNIQUE), _ALONE),
     ]
-    title = f"Table {number}-5. Keys of C-{(activity.dimse or '').upper()}"
+    title = f"Table {number}-5. Keys of {activity.dimse.command if activity.dimse else ''}"
     return table("move-request", title, rows, ae=entity.title, about=activity.name)
 
 
 def asked_tables(entity: Entity, activity: Activity, number: str) -> list[Table | Paragraph]:
     """What the commands may ask a peer."""
-    kind = {Service.FIND: "find-request", Service.MOVE: "move-request", Service.GET: "move-request"}
-    if entity.ae is not None or activity.dimse not in kind:
+    finding, retrieving = "find-request", "move-request"
+    kind = {Service.FIND: finding, Service.WORKLIST: finding, Service.MOVE: retrieving, Service.GET: retrieving}
+    if activity.dimse not in kind:
         return []
+    if entity.ae is not None:
+        return [_reconciling_keys(entity, entity.ae, activity, number)] if activity is RECONCILE else []
+    level = ("QueryRetrieveLevel", tags((0x00080052,)), "the level that the command names")
     rows = [
-        ("QueryRetrieveLevel", tags((0x00080052,)), "the level that the command names"),
+        *(() if activity.dimse is Service.WORKLIST else (level,)),
         ("Any attribute", "any", "whatever the command gives; an attribute without a value is asked to be returned"),
         ("SpecificCharacterSet", tags((0x00080005,)), "ISO_IR 192 where the keys are more than ASCII"),
     ]
     assert activity.dimse is not None
-    title = f"Table {number}-5. Request identifier of C-{activity.dimse.upper()}"
+    title = f"Table {number}-5. Request identifier of {activity.dimse.command}"
     return [table(kind[activity.dimse], title, rows, ae=entity.title, about=activity.name)]
+
+
+def _reconciling_keys(entity: Entity, ae: HostedAE, activity: Activity, number: str) -> Table:
+    """What a study asks a worklist for: its own values of what is set, and all that it may take over."""
+    settings = ae.reconciling
+    matched = [*settings.match, *(["ScheduledProcedureStepStartDate"] if settings.days else [])]
+    named = {(STEPS, COMPARED[k].tag) if COMPARED[k].step else (COMPARED[k].tag,): k for k in matched}
+    listed = [(tag,) for tag in RETURNED] + [(STEPS, tag) for tag in RETURNED_OF_STEP]
+    rows = []
+    for path in dict.fromkeys([*named, *listed]):
+        path_tags = tuple(int(tag, 16) for tag in path)
+        what = "the study's value, where it has one" if path in named else "asked to be returned"
+        rows.append((dictionary.keyword_of(path_tags[-1]) or "", tags(path_tags), what))
+    title = f"Table {number}-5. Request identifier of {activity.name}"
+    return table("find-request", title, rows, ae=entity.title, about=activity.name)

@@ -8,7 +8,7 @@ from isocenter.conformance.facts import Entity
 from isocenter.conformance.model import Paragraph, Row, Table
 from isocenter.conformance.templates import table
 from isocenter.declarations import association_failures, commitment
-from isocenter.declarations.activities import Activity, Commitment
+from isocenter.declarations.activities import Activity, Commitment, Normalized
 from isocenter.declarations.association_failures import REASONS, REJECTIONS, RESULTS, SOURCES
 from isocenter.declarations.status_meanings import REACTIONS, answers
 from isocenter.declarations.statuses import Service
@@ -21,14 +21,32 @@ def answer_tables(entity: Entity, activity: Activity, number: str) -> list[Table
         return _actions(entity, activity, number)
     if activity.commitment is Commitment.TOLD:
         return [_told(entity, activity, f"Table {number}-3"), _replies(entity, activity, f"Table {number}-4")]
+    if activity.normalized is not None:
+        return _normalized(entity, activity, activity.normalized, number)
     assert activity.dimse is not None
     rows = [
         (answer.status, answer.meaning, ", ".join(f"{code:04X}" for code in answer.codes), answer.reason)
         for answer in answers(activity.dimse, entity.ae.preset)
     ]
-    title = f"Table {number}-3. Response statuses of C-{activity.dimse.upper()}"
+    title = f"Table {number}-3. Response statuses of {activity.dimse.command}"
     comment = Paragraph("Refusals and failures carry an Error Comment (0000,0902) that says what is amiss.")
     return [table("status-reasons", title, rows, ae=entity.title, about=activity.name), comment]
+
+
+def _normalized(entity: Entity, activity: Activity, own: Normalized, number: str) -> list[Table | Paragraph]:
+    """Statuses and events of a service of DIMSE-N."""
+    statuses = own.by_preset.get(entity.ae.preset, own.statuses) if entity.ae is not None else own.statuses
+    codes = {code: text for code, (_, text) in statuses.items()}
+    names = {code: name for code, (name, _) in statuses.items()}
+    kind, title = "status-reasons", f"Table {number}-3. Response statuses of {own.operations}"
+    if activity.initiates:
+        kind, title = "status-behaviour", f"Table {number}-3. Handling of response statuses of {own.operations}"
+    found: list[Table | Paragraph] = [table(kind, title, _coded(codes, names), ae=entity.title, about=activity.name)]
+    if own.events:
+        rows = [(name, str(event), text) for event, (name, text) in own.events.items()]
+        title = f"Table {number}-4. Events that are reported"
+        found.append(table("event-reports", title, rows, ae=entity.title, about=activity.name))
+    return found
 
 
 def _actions(entity: Entity, activity: Activity, number: str) -> list[Table | Paragraph]:
@@ -46,15 +64,21 @@ def _actions(entity: Entity, activity: Activity, number: str) -> list[Table | Pa
     ]  # fmt: skip
 
 
-def _coded(codes: Mapping[int, str]) -> list[Row]:
+def _coded(codes: Mapping[int, str], names: Mapping[int, str] = MappingProxyType({})) -> list[Row]:
     """A row for each code but processing failure, which comes last and stands for all others."""
     rows = [
-        ("Success" if not code else "Failure", NAMES[code], f"{code:04X}", text)
+        (_kind(code), names.get(code) or NAMES[code], f"{code:04X}", text)
         for code, text in codes.items()
         if code != _PROCESSING_FAILURE
     ]
     told = codes.get(_PROCESSING_FAILURE, "")
     return [*rows, ("Failure", NAMES[_PROCESSING_FAILURE], f"{_PROCESSING_FAILURE:04X}", f"{told}; anything else")]
+
+
+def _kind(code: int) -> str:
+    if not code:
+        return "Success"
+    return "Warning" if code in (0x0001, 0x0107, 0x0116) or 0xB000 <= code <= 0xBFFF else "Failure"
 
 
 _PROCESSING_FAILURE: Final = 0x0110
@@ -123,13 +147,15 @@ def reaction_tables(entity: Entity, activity: Activity, number: str) -> list[Tab
     if activity.commitment is Commitment.REPORT:
         done = table("status-behaviour", f"{title} N-EVENT-REPORT", _DELIVERED, ae=entity.title, about=activity.name)
         return [done, _reported(entity, activity, f"Table {number}-4")]
+    if activity.normalized is not None:
+        return _normalized(entity, activity, activity.normalized, number)
     assert activity.dimse is not None
     rows = [(each.status, each.meaning, each.codes, each.behavior) for each in REACTIONS[activity.dimse]]
-    name = f"{title} C-{activity.dimse.upper()}"
+    name = f"{title} {activity.dimse.command}"
     found: list[Table | Paragraph] = [table("status-behaviour", name, rows, ae=entity.title, about=activity.name)]
     if activity.dimse in (Service.MOVE, Service.GET):
         fields = [(*row[:3], _FIELDS.get(row[0], "(0000,0902)"), row[3]) for row in rows]
-        name = f"Table {number}-6. Fields of the responses of C-{activity.dimse.upper()} that are looked at"
+        name = f"Table {number}-6. Fields of the responses of {activity.dimse.command} that are looked at"
         found.append(table("move-status", name, fields, ae=entity.title, about=activity.name))
     return found
 

@@ -98,10 +98,12 @@ def as_scp(settings: Settings, ae: HostedAE, activity: Activity) -> list[Block]:
                     "The AE is a Level 2 (full) storage SCP: it keeps all attributes of an instance, also private "
                     "ones, unaltered, and without limit of time. Digital signatures stay intact in what is stored."
                 ),
-                Bullets((_VALIDATION[ae.validation], _DUPLICATES[ae.duplicates], *_STORED, *_resent(settings))),
+                Bullets((_VALIDATION[ae.validation], *_kept(settings, ae))),
             ]
         case Service.FIND:
             return [Paragraph(_limits(ae)), Paragraph(_NAMES[ae.person_names]), Paragraph(_rejected(ae))]
+        case Service.WORKLIST:
+            return [Paragraph(_scheduled(ae)), Paragraph(_NAMES[ae.person_names])]
         case Service.MOVE:
             unknown = (
                 "is refused with A801"
@@ -130,6 +132,28 @@ def as_scp(settings: Settings, ae: HostedAE, activity: Activity) -> list[Block]:
     return []
 
 
+def _kept(settings: Settings, ae: HostedAE) -> Iterator[str]:
+    """What becomes of what is received."""
+    if ae.role == "reconcile":
+        yield from _HELD
+        return
+    yield _DUPLICATES[ae.duplicates]
+    yield from _STORED
+    yield from _resent(settings)
+
+
+def _scheduled(ae: HostedAE) -> str:
+    """Which worklist entries are found."""
+    habits = ae.worklist
+    until = f"reach the state {habits.until}" if habits.until else "are completed, cancelled or discontinued"
+    limit = f" A query with more than {habits.limit} matches is refused." if habits.limit else ""
+    own = " A peer finds only the entries of the station that has its AE title." if habits.own_station else ""
+    return (
+        f"Entries are found until they {until}; a query that names a Scheduled Procedure Step Status finds those of "
+        f"that state.{own}{limit} Between every hundred responses it is looked for a cancel request."
+    )
+
+
 _VALIDATION = {
     "none": "Received data sets are not validated beyond their identity: SOP Class UID and SOP Instance UID, Study and "
     "Series Instance UID.",
@@ -151,6 +175,14 @@ _STORED = (
     "Success is answered only when object, name and index entry are durable.",
     "Stored instances can be queried and retrieved at once, by the services that the AEs offer.",
     "An instance that can't be stored is set aside with its reason, where it is complete, for the operator to look at.",
+)
+_HELD = (
+    "Success is answered only when object and name are durable.",
+    "Stored instances wait until their study is reconciled with a worklist, or a person has decided about it; until "
+    "then no query finds them, and storage commitment is not given. Their patient and order become those of the "
+    "worklist item; the former values are told in Original Attributes Sequence. They then go to the archive without "
+    "an association, where what holds for the AEs of the archive holds for them.",
+    "An instance that can't be stored, or whose study a person rejects, is set aside with its reason.",
 )
 _NAMES = {
     "as-received": "Person names are returned as they were received.",

@@ -25,6 +25,10 @@ from isocenter.database.tables import change, consumer
 _OWN_TRANSACTION = literal_column("pg_current_xact_id()::text::bigint", BigInteger)
 _OLDEST_IN_FLIGHT = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
 
+# made once: a message of a department may append several
+_APPEND = insert(change)
+_APPEND_HERE = _APPEND.values(transaction=_OWN_TRANSACTION)
+
 
 class Position(NamedTuple):
     """A place in the feed: that of the last row taken."""
@@ -38,7 +42,15 @@ START = Position(0, 0)
 
 class Change(NamedTuple):
     """One change. `kind` is stored, version, conflict, replaced, deleted, edited, rejected, restored or compressed;
-    UIDs are '' below its level."""
+    UIDs are '' below its level.
+
+    Of the workflow, by its study: `scheduled` (a worklist entry is new or changed), `unscheduled` (one was cancelled or
+    taken out). `step-created`, `step-completed`, `step-discontinued`: of a performed procedure step, whose SOP Instance
+    UID is `sop_uid`; a row for each study.
+
+    Of notifications: `complete` (a study is; again where it got something since), `committed` (a transaction of storage
+    commitment, whose UID is `sop_uid`, was reported), `notified` (another system told of a study, in a notification
+    whose UID is `sop_uid`)."""
 
     transaction: int
     sequence: int
@@ -74,10 +86,7 @@ def append(
         "sop_uid": sop_uid,
         "store_key": store_key,
     }
-    statement = insert(change).values(**row)
-    if connection.dialect.name == "postgresql":
-        statement = statement.values(transaction=_OWN_TRANSACTION)
-    connection.execute(statement)
+    connection.execute(_APPEND_HERE if connection.dialect.name == "postgresql" else _APPEND, row)
 
 
 def read(connection: Connection, after: Position = START, limit: int = 500) -> list[Change]:

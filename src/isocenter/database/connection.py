@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from isocenter import telemetry
 from isocenter.database import sqlite
 from isocenter.database.lock import WriteLock
 from isocenter.errors import ConfigurationError
@@ -19,7 +20,12 @@ from isocenter.errors import ConfigurationError
 if TYPE_CHECKING:
     import psycopg
 
+log = telemetry.logger("database")
+
 _BEGIN = "isocenter_begin"
+_CHECKPOINT_COMMITS = 200
+"""Rare writes of one process after which it moves the write-ahead log into the database."""
+_RESTART_PAGES = 16_000
 POOL_TIMEOUT = 30.0
 """Seconds a request waits for a connection of the pool."""
 
@@ -35,6 +41,7 @@ class Database:
         self._durable = durable
         self._before_reading = before_reading
         self._here = threading.local()
+        self._commits = 0
         self.dialect = "sqlite" if url.drivername == "sqlite" else "postgresql"
         """`sqlite` or `postgresql`."""
         self._pid = os.getpid()
@@ -93,8 +100,24 @@ class Database:
             try:
                 with connection.begin():
                     yield connection
+                self._commits += 1
+                if self._commits >= _CHECKPOINT_COMMITS:
+                    self._commits = 0
+                    self._checkpoint(connection)
             finally:
                 self._here.writing = False
+
+    def _checkpoint(self, connection: Connection) -> None:
+        """Move what is in the write-ahead log into the database: the index writer, which does so else, counts only its
+        own pages. The caller holds the lock. What fails here is tried again later: the transaction is committed."""
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        try:
+            _, pages, _ = driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages >= _RESTART_PAGES:  # readers keep it from starting over: wait for them
+                driver.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        except sqlite3.Error as fault:
+            log.warning("checkpoint.failed", fault=type(fault).__name__)
 
     def write_lock(self) -> WriteLock:
         """The inter-process lock of an SQLite database, for the one who brings a connection of its own."""

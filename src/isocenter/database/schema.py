@@ -10,7 +10,10 @@ from sqlalchemy import Connection, inspect, make_url, text
 from isocenter.database.connection import Database, open
 from isocenter.errors import ConfigurationError
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = (
+    *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"),
+    *("0009", "0010", "0011", "0012", "0013", "0014", "0015", "0016"),
+)
 """Every revision under `migrations/versions`, oldest first."""
 HEAD = REVISIONS[-1]
 _ADVISORY_LOCK = 0x15_0C_E7_E2

@@ -4,9 +4,12 @@ Descriptive data for the conformance statement (C-GEN-02, C-GEN-06): which of th
 Participants of the steps are `LOCAL` (this AE) and the names of others.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from isocenter.declarations import notification, procedure_step, workitem
 from isocenter.declarations.statuses import Service
 
 LOCAL: Final = "this AE"
@@ -33,6 +36,25 @@ class Step(NamedTuple):
     text: str
 
 
+class Normalized(NamedTuple):
+    """What is particular to a service of DIMSE-N: its statuses and events, as its own declarations have them."""
+
+    operations: str
+    """The operations whose responses have the statuses."""
+    statuses: Mapping[int, tuple[str, str]]
+    """Name and occasion by code: what we answer, or where we initiate what we do about an answer; success first."""
+    events: Mapping[int, tuple[str, str]] = MappingProxyType({})
+    """Name and occasion by Event Type ID: the events that we report."""
+    classes: tuple[str, ...] = ()
+    """The SOP classes that are proposed, where the AE initiates."""
+    scp: bool = False
+    """Where the AE initiates: it proposes itself as SCP."""
+    by_preset: Mapping[str, Mapping[int, tuple[str, str]]] = MappingProxyType({})
+    """Instead of `statuses`, for AEs of these presets."""
+    syntaxes: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """What those of `classes` are proposed in that are not proposed in all that other contexts than storage take."""
+
+
 class Activity(NamedTuple):
     """One real-world activity of an AE."""
 
@@ -54,6 +76,8 @@ class Activity(NamedTuple):
     """Its contexts are of the storage classes."""
     commitment: Commitment | None = None
     """The part in storage commitment."""
+    normalized: Normalized | None = None
+    """Instead of `dimse` for a service of DIMSE-N."""
 
 
 _OPEN: Final = "Open association"
@@ -70,6 +94,7 @@ def _asking(peer: str, *steps: tuple[str, str, str]) -> tuple[Step, ...]:
 
 
 _SENDER: Final = "Storage SCU"
+_SCHEDULED: Final = "Modality Worklist SCU"
 _QUERYING: Final = "Query SCU"
 _RETRIEVING: Final = "Retrieve SCU"
 _DESTINATION: Final = "Storage SCP (move destination)"
@@ -242,7 +267,167 @@ ASK: Final = Activity(
     ),
     commitment=Commitment.ASK,
 )
-HOSTED: Final = (VERIFY, RECEIVE, QUERY, MOVE, GET, COMMIT, TOLD, DELIVER, REPORT, ASK)
+WORKLIST: Final = Activity(
+    "Answer Worklist Queries",
+    "worklist",
+    False,
+    "Search the worklist",
+    "Query the worklist",
+    "A modality asks which procedure steps are scheduled.",
+    _asked(
+        _SCHEDULED,
+        (_SCHEDULED, LOCAL, "C-FIND-RQ with the identifier"),
+        (LOCAL, LOCAL, "Search the worklist"),
+        (LOCAL, _SCHEDULED, "C-FIND-RSP (pending), one for each match"),
+        (LOCAL, _SCHEDULED, "C-FIND-RSP (final)"),
+    ),
+    Service.WORKLIST,
+)
+_WORKITEM_SCU: Final = "Unified Worklist SCU"
+_SUBSCRIBER: Final = "Subscriber (UPS Event SCU)"
+WORKITEMS: Final = Activity(
+    "Manage Workitems",
+    "workitem",
+    False,
+    "Keep the unified worklist",
+    "Push, pull or watch workitems",
+    "A remote AE creates workitems, finds and performs them, or watches what becomes of them. Queries answer the "
+    "statuses of C-FIND; every attribute of a workitem can be matched and returned, but the Transaction UID.",
+    _asked(
+        _WORKITEM_SCU,
+        (_WORKITEM_SCU, LOCAL, "N-CREATE-RQ, C-FIND-RQ, N-GET-RQ, N-SET-RQ or N-ACTION-RQ"),
+        (LOCAL, LOCAL, "Search or change the worklist"),
+        (LOCAL, _WORKITEM_SCU, "the response"),
+    ),
+    normalized=Normalized("N-CREATE, N-GET, N-SET and N-ACTION", workitem.ANSWERED),
+)
+WATCHED: Final = Activity(
+    "Report Workitem Events",
+    "workitem",
+    True,
+    "A workitem changes",
+    "Receive event reports",
+    "Subscribers are told of what happens to workitems, in the order in which it happened, over associations of our "
+    "own. What can't be delivered is tried again, as `workitem.retries` says.",
+    _asking(
+        _SUBSCRIBER,
+        (LOCAL, _SUBSCRIBER, "N-EVENT-REPORT-RQ, one for each event"),
+        (_SUBSCRIBER, LOCAL, "N-EVENT-REPORT-RSP"),
+    ),
+    normalized=Normalized("N-EVENT-REPORT", workitem.REPORTED, workitem.EVENTS, (workitem.EVENT,), scp=True),
+)
+_MODALITY: Final = "MPPS SCU"
+_TOLD_OF_STEPS: Final = "MPPS SCP"
+_NOTIFIED: Final = "MPPS Notification SCU"
+STEPS: Final = Activity(
+    "Receive Performed Procedure Steps",
+    "procedure-step",
+    False,
+    "Keep performed procedure steps",
+    "Report or read a step",
+    "A modality reports that a procedure step has begun, what it made, and that it is over; others read what is known "
+    "of a step.",
+    _asked(
+        _MODALITY,
+        (_MODALITY, LOCAL, "N-CREATE-RQ, N-SET-RQ or N-GET-RQ"),
+        (LOCAL, LOCAL, "Keep the message, find the worklist items, change their state"),
+        (LOCAL, _MODALITY, "the response"),
+    ),
+    normalized=Normalized(
+        "N-CREATE, N-SET and N-GET", procedure_step.answered(), by_preset=procedure_step.ANSWERED_BY_PRESET
+    ),
+)
+FORWARD_STEPS: Final = Activity(
+    "Pass On Performed Procedure Steps",
+    "procedure-step",
+    True,
+    "A step was reported",
+    "Receive performed procedure steps",
+    "The messages of modalities are passed on to the peers that `mpps.forward` names, in order and as they came, each "
+    "until the peer accepts it.",
+    _asking(
+        _TOLD_OF_STEPS,
+        (LOCAL, _TOLD_OF_STEPS, "N-CREATE-RQ or N-SET-RQ, one for each message"),
+        (_TOLD_OF_STEPS, LOCAL, "N-CREATE-RSP or N-SET-RSP"),
+    ),
+    normalized=Normalized("N-CREATE and N-SET", procedure_step.FORWARDED, classes=(procedure_step.MPPS,)),
+)
+TELL_OF_STEPS: Final = Activity(
+    "Report Events of Performed Procedure Steps",
+    "procedure-step",
+    True,
+    "A step changes",
+    "Receive event reports",
+    "The peers that `mpps.notify` names are told of what becomes of steps, over associations of our own.",
+    _asking(
+        _NOTIFIED,
+        (LOCAL, _NOTIFIED, "N-EVENT-REPORT-RQ, one for each event"),
+        (_NOTIFIED, LOCAL, "N-EVENT-REPORT-RSP"),
+    ),
+    normalized=Normalized(
+        "N-EVENT-REPORT", procedure_step.REPORTED, procedure_step.OCCASIONS, (procedure_step.NOTIFICATION,), scp=True
+    ),
+)
+_TELLER: Final = "Notification SCU"
+_TOLD_OF_STUDIES: Final = "Notification SCP"
+NOTIFICATIONS: Final = Activity(
+    "Receive Notifications",
+    "notification",
+    False,
+    "Keep what others tell",
+    "Tell of a study",
+    "A remote AE tells which instances a study has and where they can be retrieved from, by Instance Availability or "
+    "(retired) Basic Study Content Notification.",
+    _asked(
+        _TELLER,
+        (_TELLER, LOCAL, "N-CREATE-RQ, or C-STORE-RQ of study content"),
+        (LOCAL, LOCAL, "Keep the notification"),
+        (LOCAL, _TELLER, "N-CREATE-RSP or C-STORE-RSP"),
+    ),
+    normalized=Normalized("N-CREATE and C-STORE", notification.ANSWERED, by_preset=notification.ANSWERED_BY_PRESET),
+)
+NOTIFY: Final = Activity(
+    "Notify of Studies",
+    "notification",
+    True,
+    "A study came, is complete or is committed to",
+    "Receive notifications",
+    "The peers that the settings name (`notice`) are told which instances a study has: at its first object, when it "
+    "has received nothing for a while, when it is complete, or when storage commitment was reported.",
+    _asking(
+        _TOLD_OF_STUDIES,
+        (LOCAL, _TOLD_OF_STUDIES, "N-CREATE-RQ, or C-STORE-RQ of study content"),
+        (_TOLD_OF_STUDIES, LOCAL, "N-CREATE-RSP or C-STORE-RSP"),
+    ),
+    normalized=Normalized(
+        "N-CREATE and C-STORE",
+        notification.SENT,
+        classes=tuple(notification.PROPOSED),
+        syntaxes=notification.PROPOSED,
+    ),
+)
+RECONCILE: Final = Activity(
+    "Reconcile Studies",
+    "reconcile",
+    True,
+    "A study is looked for",
+    "Answer worklist queries",
+    "A study that was received is looked for in the worklist of a peer. One item that fits, and contradicts nothing, "
+    "gives the study its patient and order; otherwise the study is left to a person, who may ask the worklist too.",
+    _asking(
+        "Modality Worklist SCP",
+        (LOCAL, "Modality Worklist SCP", "C-FIND-RQ with the identifier"),
+        ("Modality Worklist SCP", LOCAL, "C-FIND-RSP (pending), one for each match"),
+        ("Modality Worklist SCP", LOCAL, "C-FIND-RSP (final)"),
+    ),
+    Service.WORKLIST,
+)
+"""Not opened by a permission: an AE does it, after all else, where its settings name a peer's worklist."""
+HOSTED: Final = (
+    *(VERIFY, RECEIVE, QUERY, MOVE, GET, COMMIT, TOLD, DELIVER, REPORT, ASK),
+    *(WORKLIST, WORKITEMS, WATCHED, STEPS, FORWARD_STEPS, TELL_OF_STEPS),
+    *(NOTIFICATIONS, NOTIFY),
+)
 """What an AE that is hosted may do, in the order of the statement."""
 
 
@@ -268,6 +453,21 @@ COMMANDS: Final = (
         "Query a Peer", "isocenter find", "Answer queries",
         "An operator or a script queries a peer.", Service.FIND,
         Step(LOCAL, _PEER, "C-FIND-RQ"), Step(_PEER, LOCAL, "C-FIND-RSP, one for each match, and the final one"),
+    ),
+    _command(
+        "Query a Worklist", "isocenter worklist query", "Answer worklist queries",
+        "An operator or a script asks a peer which procedure steps are scheduled.", Service.WORKLIST,
+        Step(LOCAL, _PEER, "C-FIND-RQ"), Step(_PEER, LOCAL, "C-FIND-RSP, one for each match, and the final one"),
+    ),
+    Activity(
+        "Report a Procedure Step", "", True, "isocenter mpps", "Receive or give performed procedure steps",
+        "An operator or a script reports a performed procedure step, or reads one.",
+        _asking(
+            "Peer", (LOCAL, "Peer", "N-CREATE-RQ, N-SET-RQ or N-GET-RQ"), ("Peer", LOCAL, "the response"),
+        ),
+        normalized=Normalized(
+            "N-CREATE, N-SET and N-GET", procedure_step.ASKED, classes=(procedure_step.MPPS, procedure_step.RETRIEVE),
+        ),
     ),
     _command(
         "Have a Peer Send", "isocenter move", "Send to a destination",

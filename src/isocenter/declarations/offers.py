@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from isocenter.declarations import non_patient
+from isocenter.declarations import non_patient, workitem
 from isocenter.dicom import uids
 
 RELATIONAL: Final = "relational"
 """The one extra that an AE's settings may take away."""
 _OF_RETRIEVALS: Final = (RELATIONAL,)
-_OF_QUERIES: Final = (RELATIONAL, "combined_date_time", "fuzzy_names")
+_OF_WORKLISTS: Final = ("combined_date_time", "fuzzy_names")
+_OF_QUERIES: Final = (RELATIONAL, *_OF_WORKLISTS)
 
 
 class Offering(NamedTuple):
@@ -28,6 +29,9 @@ class Offering(NamedTuple):
     scp: bool = False
     extras: tuple[str, ...] = ()
     """What may be agreed on beside, as `dimse.negotiation.QueryExtras` names it (PS3.4 C.5)."""
+    stored: bool = False
+    """Systems of the field propose it like a storage class, so that any syntax of storage is taken (M-STORE-14,
+    I-GAP-02)."""
 
 
 def _all(service: str, classes: tuple[str, ...], extras: tuple[str, ...] = ()) -> tuple[Offering, ...]:
@@ -46,6 +50,15 @@ _OFFERINGS: Final = (
     *_all("get", tuple(non_patient.GET_MODELS)),
     # a peer asks us as SCU; one that we asked reports as SCP (PS3.4 J.3)
     Offering("commit", uids.STORAGE_COMMITMENT_PUSH, scp=True),
+    Offering("notification", uids.BASIC_STUDY_CONTENT_NOTIFICATION, stored=True),
+    Offering("notification", uids.INSTANCE_AVAILABILITY_NOTIFICATION),
+    Offering("worklist", uids.MODALITY_WORKLIST_FIND, extras=_OF_WORKLISTS),
+    *_all(
+        "procedure-step",
+        (uids.MODALITY_PERFORMED_PROCEDURE_STEP, uids.MODALITY_PERFORMED_PROCEDURE_STEP_RETRIEVE),
+    ),
+    # event reports leave on associations of ours, on which we are the SCP of UPS Event
+    *_all("workitem", (workitem.PUSH, workitem.WATCH, workitem.PULL, workitem.QUERY)),
 )
 
 OFFERINGS: Final[Mapping[str, Offering]] = MappingProxyType({offering.uid: offering for offering in _OFFERINGS})

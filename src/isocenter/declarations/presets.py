@@ -1,9 +1,10 @@
 """The presets: whose habits an AE follows, and which settings of an AE that gives.
 
 Each is named after what it imitates: `archive` the vendor-neutral archive of I-*, `pacs` and `viewer` the two AEs of
-M-*, `bridge` the storage AE of P-*, `import` the client of S-*, the others the sample products of PS3.2 (X-MOD,
-X-VIEW, X-QR). `FIELDS` is laid under what is said of an AE; tables elsewhere (statuses, orders of transfer syntaxes)
-have an entry for each preset. The product's identity, titles and ports are ours or the site's and in no preset.
+M-*, `technologist` the workflow of I-TWF, `bridge` the AEs of P-*, `import` the client of S-*, the others the sample products of PS3.2 (X-MOD, X-VIEW,
+X-QR, and `ris` X-RIS). `FIELDS` is laid under what is said of an AE; tables elsewhere (statuses, orders of transfer
+syntaxes) have an entry for each preset. The product's identity, titles and ports are ours or the site's and in no
+preset.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ Preset = Literal[
     "bridge",
     "modality",
     "import",
+    "ris",
+    "technologist",
 ]
 PRESETS: Final[tuple[Preset, ...]] = get_args(Preset)
 RENAMED: Final = MappingProxyType({"marie": "pacs"})
@@ -63,6 +66,8 @@ _MARIE: Final[Fields] = {
     "syntax_choice": Given("proposer", "M-ASSOC-09"),
     "policy": Given("known-peers", "M-ASSOC-08, M-SEC-05"),
     "duplicates": Given("keep-first-supplement", "M-STORE-06, M-DWSTORE-04"),
+    "worklist.keys": Given("pacs", "M-MWL-04, M-MWL-05, M-MWL-06"),
+    "mpps.known": Given("supplement", "M-MPPS-03"),
 }
 _QUERY_SERVER: Final[Fields] = {
     "max_pdu": Given(16384, "X F.4.4.2"),
@@ -92,6 +97,7 @@ FIELDS: Final[Mapping[Preset, Fields]] = MappingProxyType(
             "person_names": Given("canonical", "I-STORE-09"),
             "syntax_choice": Given("acceptor", "I-CTX-02"),
             "commitment.report": Given("new", "I-COMMIT-03"),
+            "worklist.keys": Given("archive", "I-WLM-05"),
         },
         "pacs": {**_MARIE, "merge_on_send": Given("full", "M-SEND-07, T14")},
         "viewer": {
@@ -130,7 +136,7 @@ FIELDS: Final[Mapping[Preset, Fields]] = MappingProxyType(
             "commitment.check": Given("row", "X-QR-60"),
         },
         "bridge": {
-            "services": Given(("store", "worklist", "procedure-step"), "P-ASSOC-10"),
+            "services": Given(("store", "worklist", "procedure-step", "notification"), "P-ASSOC-10, P-IAN-01"),
             "max_pdu": Given(16378, "P-ASSOC-08"),
             "max_pdu_sent": Given(65535, "P-ASSOC-08"),
             "connect": Given(5.0, "P-ASSOC-09"),
@@ -140,6 +146,13 @@ FIELDS: Final[Mapping[Preset, Fields]] = MappingProxyType(
             "relational": Given(False, "P-ASSOC-05"),
             "extended_negotiation": Given(False, "P-ASSOC-05"),
             "policy": Given("known-titles", "P-ASSOC-06"),
+            "worklist.keys": Given("bridge", "P-MWL-15"),
+            "worklist.unsupported": Given("empty", "P-MWL-04"),
+            "worklist.time_with_date": Given(True, "P-MWL-07"),
+            "worklist.station_name": Given("title", "P-MWL-08"),
+            "worklist.status": Given("scheduled", "P-MWL-09"),
+            "worklist.character_set": Given("ISO_IR 100", "P-MWL-05"),
+            "mpps.checks": Given("refuse", "P-MPPS-04"),
         },
         "modality": {
             "services": Given(("commit",), "X-MOD-37"),
@@ -164,6 +177,32 @@ FIELDS: Final[Mapping[Preset, Fields]] = MappingProxyType(
             "dimse": Given(0.0, "S T28"),
             "response": Given(0.0, "S T28"),
             **_no_window("S-ASSOC-04"),
+        },
+        "ris": {
+            "services": Given(("worklist", "procedure-step"), "X C.4.2.1"),
+            **_both_pdus(65536, "X C.4.4.2"),
+            "associations": Given(20, "X-RIS-04"),
+            "associations_per_address": Given(3, "X-RIS-04"),
+            **_no_window("X-COM-02"),
+            "extended_negotiation": Given(False, "X-COM-07"),
+            "policy": Given("known-titles", "X-RIS-50"),
+            "character_set": Given("ISO_IR 100", "X-RIS-51"),
+            "worklist.keys": Given("ris", "X-RIS-15"),
+            "worklist.unsupported": Given("refuse", "X-RIS-17"),
+            "worklist.limit": Given(100, "X-RIS-17"),
+            "worklist.until": Given("STARTED", "X-RIS-13"),
+            "worklist.character_set": Given("ISO_IR 100", "X-RIS-51"),
+            "mpps.checks": Given("refuse", "X-RIS-38"),
+            "mpps.coercion": Given(True, "X-RIS-37"),
+            "mpps.study_uid": Given("take", "X C.4.2.1.4.2.3, Table C.4.2-10"),
+            "mpps.kept": Given(30, "X-RIS-30"),
+        },
+        "technologist": {
+            "role": Given("reconcile", "I-TWF-02"),
+            "services": Given(("store", "notification"), "I-TWF-02, I-TWF-03"),
+            **_both_pdus(1 << 20, "I 3.5.1.1"),
+            "reconciling.match": Given(("PatientID", "Modality", "AccessionNumber"), "I-TWF-07"),
+            "reconciling.associations": Given(5, "I-TWF-08"),
         },
     }
 )

@@ -75,6 +75,7 @@ CAUSES: Final[Mapping[Service, tuple[Cause, ...]]] = MappingProxyType(
             Reason.DUPLICATE_SOP_INSTANCE,
         ),
         Service.FIND: (*_READ, Reason.UNABLE_TO_PROCESS),
+        Service.WORKLIST: (*_READ, Reason.UNABLE_TO_PROCESS),
         Service.MOVE: (*_READ, Reason.UNABLE_TO_PROCESS, *_SENT, *Frames),
         Service.GET: (*_READ, Reason.UNABLE_TO_PROCESS, *_SENT[:2], *Frames),
     }
@@ -109,6 +110,7 @@ _SUCCESS: Final[Mapping[Service, str]] = MappingProxyType(
         Service.ECHO: "always, once the association is established, to a request without a data set",
         Service.STORE: "the instance, its name and its entry in the index are durable",
         Service.FIND: "all matches were sent; this response has no identifier",
+        Service.WORKLIST: "all matches were sent; this response has no identifier",
         Service.MOVE: "all sub-operations succeeded, or nothing matched",
         Service.GET: "all sub-operations succeeded, or nothing matched",
     }
@@ -145,6 +147,7 @@ _BESIDE: Final[Mapping[Service, tuple[Answer, ...]]] = MappingProxyType(
         Service.ECHO: (),
         Service.STORE: _STORE_WARNINGS,
         Service.FIND: _PENDING,
+        Service.WORKLIST: _PENDING,
         Service.MOVE: _SUBOPERATIONS,
         Service.GET: _SUBOPERATIONS,
     }
@@ -268,6 +271,7 @@ REACTIONS: Final[Mapping[Service, tuple[Reaction, ...]]] = MappingProxyType(
             ),
         ),
         Service.FIND: _QUERIED,
+        Service.WORKLIST: _QUERIED,
         Service.MOVE: _RETRIEVED,
         Service.GET: _RETRIEVED,
     }

@@ -25,13 +25,20 @@ DOES_NOT_MATCH_SOP_CLASS: Final = 0xB007
 
 
 class Service(StrEnum):
-    """The DIMSE services with statuses of their own. Worklist queries answer as FIND."""
+    """The DIMSE services with statuses of their own."""
 
     ECHO = "echo"
     STORE = "store"
     FIND = "find"
     MOVE = "move"
     GET = "get"
+    WORKLIST = "worklist"
+    """C-FIND of the Modality Worklist Information Model (PS3.4 K.4.1.1.4)."""
+
+    @property
+    def command(self) -> str:
+        """The DIMSE service by its name."""
+        return "C-FIND" if self is Service.WORKLIST else f"C-{self.value.upper()}"
 
 
 class Partial(StrEnum):
@@ -93,6 +100,18 @@ _FIND: Final[dict[Cause, int]] = {
     Reason.NOT_FOUND: 0xC001,
     **dict.fromkeys(Partial, 0xC001),
 }
+# more matches than the AE answers are a lack of resources ; the RIS has one code for its own errors (X-RIS-17)
+_WORKLIST: Final[dict[Cause, int]] = {**_FIND, Reason.TOO_MANY_MATCHES: 0xA700}
+_RIS_WORKLIST: Final[dict[Cause, int]] = {**_WORKLIST, Reason.PROCESSING_FAILURE: 0xC001}
+# P-MWL-10 has one failure for whatever can't be processed
+_BRIDGE_WORKLIST: Final[dict[Cause, int]] = {
+    **dict.fromkeys(Reason, 0xC000),
+    Reason.OUT_OF_RESOURCES: 0xA700,
+    Reason.TOO_MANY_MATCHES: 0xA700,
+    Reason.SOP_CLASS_NOT_SUPPORTED: 0x0122,
+    Reason.NOT_AUTHORIZED: 0x0124,
+    Reason.CANCELLED: CANCELLED,
+}
 _FRAMES: Final[dict[Cause, int]] = {
     Frames.NONE_FOUND: 0xAA00,
     Frames.NO_NEW_INSTANCE: 0xAA01,
@@ -122,6 +141,13 @@ _MARIE_FIND: Final[dict[Cause, int]] = {
     Partial.ARCHIVE_LIMIT_EXCEEDED: 0xC003,
     Partial.ARCHIVE_ERROR: 0xC004,
 }
+# M-MWL-07: one code for whatever goes wrong
+_MARIE_WORKLIST: Final[dict[Cause, int]] = {
+    **dict.fromkeys(Reason, 0xA700),
+    Reason.SOP_CLASS_NOT_SUPPORTED: 0x0122,
+    Reason.NOT_AUTHORIZED: 0x0124,
+    Reason.CANCELLED: CANCELLED,
+}
 _MARIE_RETRIEVE: Final[dict[Cause, int]] = {
     **_MARIE_FIND,
     Reason.CANNOT_PERFORM_SUBOPERATIONS: 0xA702,
@@ -135,6 +161,7 @@ _ARCHIVE: Final[Mapping[Service, Mapping[Cause, int]]] = {
     Service.FIND: _FIND,
     Service.MOVE: _RETRIEVE,
     Service.GET: _RETRIEVE,
+    Service.WORKLIST: _WORKLIST,
 }
 # more matches than the AE answers are a lack of resources there (I-FIND-ST-06, X-QR-24)
 _LIMITED: Final[Mapping[Service, Mapping[Cause, int]]] = {
@@ -147,7 +174,10 @@ _MARIE: Final[Mapping[Service, Mapping[Cause, int]]] = {
     Service.FIND: _MARIE_FIND,
     Service.MOVE: _MARIE_RETRIEVE,
     Service.GET: _MARIE_RETRIEVE,
+    Service.WORKLIST: _MARIE_WORKLIST,
 }
+_BRIDGE: Final[Mapping[Service, Mapping[Cause, int]]] = {**_ARCHIVE, Service.WORKLIST: _BRIDGE_WORKLIST}
+_RIS: Final[Mapping[Service, Mapping[Cause, int]]] = {**_ARCHIVE, Service.WORKLIST: _RIS_WORKLIST}
 _DIMSE: Final[Mapping[Preset, Mapping[Service, Mapping[Cause, int]]]] = MappingProxyType(
     {
         "default": _ARCHIVE,
@@ -157,9 +187,11 @@ _DIMSE: Final[Mapping[Preset, Mapping[Service, Mapping[Cause, int]]]] = MappingP
         "workstation": _ARCHIVE,
         "query-server": _LIMITED,
         "storage-server": _ARCHIVE,
-        "bridge": _ARCHIVE,
+        "bridge": _BRIDGE,
+        "ris": _RIS,
         "modality": _ARCHIVE,
         "import": _ARCHIVE,
+        "technologist": _ARCHIVE,
     }
 )
 
@@ -172,7 +204,7 @@ def dimse_status(service: Service, cause: Cause, preset: Preset = "default") -> 
 def pending_status(service: Service, preset: Preset = "default", *, unsupported: bool) -> int:
     """The status of a response that is not the last one. `unsupported`: the identifier has a key that is not supported;
     in a retrieval that is told only by those whose tables have it (M-MOVE-07)."""
-    told = service is Service.FIND or _DIMSE[preset] is _MARIE
+    told = service in (Service.FIND, Service.WORKLIST) or _DIMSE[preset] is _MARIE
     return PENDING_UNSUPPORTED_KEYS if unsupported and told else PENDING
 
 

@@ -84,6 +84,7 @@ STORAGE_ORDERS: Final[Mapping[Preset, tuple[str, ...]]] = MappingProxyType(
     {
         # I-CTX tables 3.2 and 3.10
         "archive": (*NON_STORAGE, *_jpeg(70, 50, 51, 57, 90, 91, 100, 101, 102, 103), RLE),
+        "technologist": (*NON_STORAGE, *_jpeg(70, 50, 51, 57, 90, 91, 100, 101, 102, 103)),  # T3.48
         "pacs": _MARIE,
         "viewer": _MARIE,
         # X-VIEW-02, X-QR-40
@@ -94,6 +95,7 @@ STORAGE_ORDERS: Final[Mapping[Preset, tuple[str, ...]]] = MappingProxyType(
         "bridge": (EXPLICIT_LE, IMPLICIT_LE),
         "modality": (EXPLICIT_LE, IMPLICIT_LE),
         "import": (EXPLICIT_LE, IMPLICIT_LE),
+        "ris": (EXPLICIT_LE, IMPLICIT_LE),
     }
 )
 """Storage lists of the catalogue's systems, in the order of their tables."""

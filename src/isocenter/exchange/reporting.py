@@ -17,7 +17,7 @@ from isocenter.archive.commitment.data import Reference, Result
 from isocenter.archive.commitment.holding import Checker, Depth
 from isocenter.archive.commitment.rows import Transaction, failed
 from isocenter.config import HostedAE
-from isocenter.config.offered import accepts_storage
+from isocenter.config.offered import accepts_storage, services_of
 from isocenter.declarations.commitment import Failure, delivered
 from isocenter.declarations.transfer_syntaxes import NON_STORAGE
 from isocenter.dicom.uids import STORAGE_COMMITMENT_PUSH, STORAGE_COMMITMENT_PUSH_INSTANCE
@@ -155,7 +155,7 @@ class Reporter:
 def _retrieve_title(asked: str, aes: Iterable[HostedAE]) -> str:
     """The Retrieve AE Title (0008,0054): the AE that was asked, if one can retrieve from it; else another that serves
     the same archive and can."""
-    able = [ae.title for ae in aes if {"move", "get"} & set(ae.services)]
+    able = [ae.title for ae in aes if {"move", "get"} & services_of(ae)]
     return asked if asked in able or not able else able[0]
 
 

@@ -1,5 +1,6 @@
 """Sending messages over MLLP and hearing what is answered."""
 
+import contextlib
 import socket
 import ssl
 import time
@@ -54,12 +55,15 @@ class Caller:
         self._waits, self._assumed = waits, assumed
         self._frames = Unframing(longest)
         self._waiting: deque[bytes] = deque()
-        try:
-            plain = socket.create_connection(address, timeout=waits.connect)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = tls.wrap_socket(plain, server_hostname=tls_name or address[0]) if tls else plain
-        except OSError as failure:
-            raise ReceiverUnreachable(f"no connection ({failure.strerror or type(failure).__name__})") from failure
+        with contextlib.ExitStack() as undone:
+            try:
+                self._socket = undone.enter_context(socket.create_connection(address, timeout=waits.connect))
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if tls is not None:
+                    self._socket = tls.wrap_socket(self._socket, server_hostname=tls_name or address[0])
+            except OSError as failure:
+                raise ReceiverUnreachable(f"no connection ({failure.strerror or type(failure).__name__})") from failure
+            undone.pop_all()
 
     def __enter__(self) -> Self:
         return self

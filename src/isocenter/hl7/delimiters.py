@@ -64,10 +64,10 @@ def _meant(found: re.Match[str], delimiters: Delimiters) -> str:
 @lru_cache(maxsize=64)
 def _to_escape(delimiters: Delimiters) -> dict[int, str]:
     mark = delimiters.escape
-    table = {ord(getattr(delimiters, name)): f"{mark}{letter}{mark}" for letter, name in _LETTERS.items()}
-    if delimiters.truncation:
-        table[ord(delimiters.truncation)] = f"{mark}P{mark}"
-    return table | {ord("\n"): f"{mark}.br{mark}", ord("\r"): f"{mark}.br{mark}"}
+    letters = {getattr(delimiters, name): letter for letter, name in _LETTERS.items()}
+    letters |= {delimiters.truncation: "P", "\n": ".br", "\r": ".br"}
+    # a message without an escape character has no way to say these
+    return {ord(each): f"{mark}{letter}{mark}" if mark else " " for each, letter in letters.items() if each}
 
 
 def escaped(text: str, delimiters: Delimiters) -> str:

@@ -5,10 +5,16 @@ from typing import Final
 START: Final = b"\x0b"
 END: Final = b"\x1c\r"
 _END_BLOCK: Final = 0x1C
+_BEGINNING: Final = 4096
 
 
 class FrameTooLong(Exception):
     """A message that is larger than is taken; the connection can't be used any more."""
+
+    def __init__(self, beginning: bytes = b"") -> None:
+        super().__init__()
+        self.beginning = beginning
+        """Of the message."""
 
 
 class Unframing:
@@ -50,11 +56,11 @@ class Unframing:
         if end < 0 or end == len(held) - 1:
             # the carriage return behind an end may be still under way
             self._looked = len(held) if end < 0 else end
-            if len(held) > self._longest:
-                raise FrameTooLong
+            if (len(held) if end < 0 else end) > self._longest:
+                raise FrameTooLong(bytes(held[:_BEGINNING]))
             return None
         if end > self._longest:
-            raise FrameTooLong
+            raise FrameTooLong(bytes(held[:_BEGINNING]))
         message = bytes(held[:end])
         del held[: end + (2 if held[end + 1] == END[1] else 1)]
         self._inside = False

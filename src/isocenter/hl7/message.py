@@ -60,7 +60,7 @@ class Segment:
         text = self.raw(number)
         if not text:
             return ()
-        if self.name in ("MSH", "BHS", "FHS") and number <= 2:
+        if text.isalnum() or (self.name in ("MSH", "BHS", "FHS") and number <= 2):
             return (((text,),),)
         d = self._delimiters
         return tuple(

@@ -21,6 +21,8 @@ EDIT_LATE = "edit-late"
 """An edit that was in doubt (nothing answered) was carried out after edits that came later: when that was."""
 RESEND_REFUSED = "resend-refused"
 """An object that came again after a note rejected it was not taken: its file is not the archive's, and goes soon."""
+RECONCILIATION = "reconciliation"
+"""What was decided of a study that waits for reconciliation; nothing of an index that is made anew."""
 EXCEPTION_DISCARD = "exception-discard"
 """Something of the exceptions area was deleted; there is nothing to do for an index that is made anew."""
 

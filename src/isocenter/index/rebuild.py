@@ -125,7 +125,7 @@ def _records(store: Store, database: Database) -> tuple[deque[Record], list[str]
     found = list(store.journal())
     recorded.replay(database, found)
     not_taken = [journal.chosen_key(one) for one in found if one.get("kind") == journal.RESEND_REFUSED]
-    others = (recorded.KIND, journal.EXCEPTION_DISCARD, journal.RESEND_REFUSED)
+    others = (recorded.KIND, journal.EXCEPTION_DISCARD, journal.RESEND_REFUSED, journal.RECONCILIATION)
     return deque(journal.settled(one for one in found if one.get("kind") not in others)), not_taken
 
 

@@ -4,6 +4,7 @@
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from isocenter.dicom.dictionary import keyword_of, tag_of, vr_of
@@ -41,7 +42,12 @@ class Path(NamedTuple):
         return self.steps[0].tag
 
     def __str__(self) -> str:
-        return ".".join(keyword_of(step.tag) or f"{step.tag:08X}" for step in self.steps)
+        return _written(self)
+
+
+@lru_cache(maxsize=4096)
+def _written(path: Path) -> str:
+    return ".".join(keyword_of(step.tag) or f"{step.tag:08X}" for step in path.steps)
 
 
 def parse(text: str) -> Path:

@@ -9,6 +9,10 @@ from isocenter.security import identity, tls
 def check_security(settings: Settings) -> None:
     """ConfigurationError where something is missing or wrong, or nobody could come in."""
     tls.check(settings.tls, settings.peers)
+    if settings.hl7_listens and settings.hl7.tls_port is not None:
+        tls.server_context(settings.tls)
+    if any(destination.tls for destination in settings.hl7.destinations):
+        tls.client_context(settings.tls, check_name=settings.tls.check_names)
     identity.check(settings.identity, settings.users)
     for ae in settings.aes:
         _check_ae(settings, ae)

@@ -13,6 +13,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PUBLIC = frozenset({"/health/live", "/health/ready"})
+_GUARDED = frozenset({"http", "websocket"})
+_POLICY_VIOLATION = 1008
 _REFUSAL = b'{"error":"a token is needed"}'
 
 
@@ -27,8 +29,12 @@ class TokenAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on or answer 401."""
-        if scope["type"] != "http" or scope["path"] in PUBLIC or self._gate.admits(_token(scope)):
+        if scope["type"] not in _GUARDED or scope["path"] in PUBLIC or self._gate.admits(_token(scope)):
             await self._app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await receive()  # websocket.connect
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})  # the server answers 403
             return
         await send(
             {

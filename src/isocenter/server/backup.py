@@ -6,7 +6,7 @@ between is in the copy too and is adopted at the restore.
 
     FOLDER/backup.json      what it is; written last, so that a folder without it is no backup
     FOLDER/index.db         or index.dump (pg_dump); neither: the restore makes the index anew
-    FOLDER/store/           objects, exceptions, journal, archive.json; not the packs, which are derived
+    FOLDER/store/           objects, exceptions, journal, archive.json, what is held; not the packs, which are derived
     FOLDER/settings/        isocenter.toml, the digest of the admin token and the key of de-identification, if the data
                             folder holds them
 """
@@ -33,6 +33,7 @@ from isocenter.index.tables import instance, instance_version, non_patient_insta
 from isocenter.server import deidentifying, startup, tokens
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
+from isocenter.store.recovery import has_mark
 from isocenter.store.verify import verify
 
 log = telemetry.logger("server.backup")
@@ -218,6 +219,7 @@ def _copy_store(store: FilesystemStore, to: Path, *, link: bool) -> tuple[int, i
     to.mkdir()
     take = _Taking(link)
     take.file(store.root / "archive.json", to / "archive.json")
+    _copy_held(store.root, to, take)
     objects = size = 0
     for path in _files(store.root / "objects"):
         if store.exists(path.name):
@@ -227,6 +229,21 @@ def _copy_store(store: FilesystemStore, to: Path, *, link: bool) -> tuple[int, i
         for path in _files(store.root / room):
             take.file(path, to / path.relative_to(store.root))
     return objects, size
+
+
+def _copy_held(root: Path, to: Path, take: "_Taking") -> None:
+    """Copy what waits for reconciliation. Before the archive's objects: what goes there meanwhile is copied there."""
+    held = root / startup.HELD
+    if not (held / "archive.json").exists():
+        return
+    take.file(held / "archive.json", to / startup.HELD / "archive.json")
+    for path in _files(held / "objects"):
+        try:
+            complete = has_mark(str(path))
+        except FileNotFoundError:
+            continue  # it has gone to the archive
+        if complete:
+            take.file(path, to / path.relative_to(root))
 
 
 def _files(folder: Path) -> Iterator[Path]:

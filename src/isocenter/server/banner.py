@@ -16,11 +16,19 @@ def banner(settings: Settings, listeners: Listeners, token: str | None) -> str:
         *(f"             {host} port {some(ports)}: {title}" for title, ports in ae_ports(listeners).items()),
         f"  HTTP       {root(settings, listeners)} ({'open' if settings.http_open else 'token required'})",
         f"  DICOMweb   {root(settings, listeners)}dicom-web",
+        *_hl7(settings, listeners),
         f"  data       {settings.data.absolute()}",
     ]
     if token is not None:
         lines += ["", f"  admin token (shown only now): {token}"]
     return "\n".join([*lines, *_warnings(settings)]) + "\n"
+
+
+def _hl7(settings: Settings, listeners: Listeners) -> list[str]:
+    ports = listeners.hl7_ports
+    told = [f"port {ports['hl7_port']}"] if "hl7_port" in ports else []
+    told += [f"port {ports['hl7_tls_port']} (TLS)"] if "hl7_tls_port" in ports else []
+    return [f"  HL7        {settings.host} {', '.join(told)}"] if told else []
 
 
 def some(ports: list[int]) -> str:
@@ -47,6 +55,8 @@ def _warnings(settings: Settings) -> list[str]:
         told.append("HTTP asks for no token: anyone who reaches this port reads everything.")
     if any(settings.policy_of(ae) == "open" for ae in settings.aes):
         told.append("The DICOM port is open: anyone who reaches it stores and reads.")
+    if settings.hl7_listens and settings.hl7_open:
+        told.append("The HL7 port is open: anyone who reaches it changes worklist and patients.")
     if not told:
         return []
     rule = "!" * 78

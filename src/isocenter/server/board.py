@@ -35,6 +35,7 @@ class Kind(IntEnum):
     DICOM = 1
     WEB = 2
     JOBS = 3
+    HL7 = 4
 
     @property
     def label(self) -> str:
@@ -44,7 +45,10 @@ class Kind(IntEnum):
 
 def counts(settings: Settings) -> dict[Kind, int]:
     """How many workers of each kind an installation has."""
-    return {Kind.DICOM: settings.processes.dicom, Kind.WEB: 1, Kind.JOBS: 1}
+    found = {Kind.DICOM: settings.processes.dicom, Kind.WEB: 1, Kind.JOBS: 1}
+    if settings.hl7_listens:
+        found[Kind.HL7] = 1
+    return found
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from isocenter.server.process import call, limit_arenas
 from isocenter.server.supervisor import Plan, Supervisor
 from isocenter.server.workers import ROLES
 from isocenter.store.filesystem import FilesystemStore
+from isocenter.workflow.orders import planning
 
 log = telemetry.logger("server")
 
@@ -107,7 +108,8 @@ def _write_ports(settings: Settings, listeners: Listeners) -> None:
 def _announce(settings: Settings, listeners: Listeners) -> None:
     _write_ports(settings, listeners)
     tls = {"tls_ports": [each.port for each in listeners.tls]} if listeners.tls else {}
-    log.info("server.ready", dicom_port=listeners.dicom_port, http_port=listeners.http_port, **tls)
+    ports = {"dicom_port": listeners.dicom_port, "http_port": listeners.http_port}
+    log.info("server.ready", **ports, **listeners.hl7_ports, **tls)
 
 
 def _note_stop(settings: Settings, store: FilesystemStore) -> None:
@@ -121,6 +123,7 @@ def _note_stop(settings: Settings, store: FilesystemStore) -> None:
 def _check_rules(settings: Settings) -> None:
     """Raises ConfigurationError. In a child, since a hook's module may do whatever it likes."""
     choosing.compiled(settings)
+    planning.check(settings.hl7.feeds)
     if settings.rules or settings.hooks.receive or settings.hooks.send:
         try:
             call(lambda: compiled(settings) and None)
@@ -132,6 +135,8 @@ def _reloaded(old: Settings, new: Settings) -> Settings:
     for name in _LASTING:
         if getattr(old, name) != getattr(new, name):
             raise ConfigurationError(f"{name}: changing it needs a restart")
+    if (old.hl7_listens, old.hl7.port, old.hl7.tls_port) != (new.hl7_listens, new.hl7.port, new.hl7.tls_port):
+        raise ConfigurationError("hl7: changing where it listens needs a restart")
     _check_rules(new)
     telemetry.configure(new.log_level)
     return new

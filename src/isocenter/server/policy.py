@@ -16,10 +16,19 @@ from functools import cache
 
 from isocenter import telemetry
 from isocenter.config import PERMISSIONS, HostedAE, Peer, Settings, may_call_from
-from isocenter.config.offered import accepts_storage, extras_of, offers, roles_left, roles_of, storage_syntaxes
+from isocenter.config.offered import (
+    accepts_storage,
+    extras_of,
+    offers,
+    roles_left,
+    roles_of,
+    services_of,
+    storage_syntaxes,
+    syntaxes_of,
+)
 from isocenter.config.settings import Policy
 from isocenter.declarations.offers import OFFERINGS, Offering
-from isocenter.declarations.transfer_syntaxes import CHOICES, NON_STORAGE
+from isocenter.declarations.transfer_syntaxes import CHOICES
 from isocenter.dicom import uids
 from isocenter.dimse import negotiation
 from isocenter.dimse.negotiation import Admission, Offer, Preference, extras_answer
@@ -244,11 +253,12 @@ def _declared(ae: HostedAE, allow: tuple[str, ...], declared: Offering) -> Offer
     may = not declared.service or declared.service in allow
     extras = extras_of(ae, declared)
     extended = extras_answer(extras) if extras else None
-    return Offer(NON_STORAGE, scu=declared.scu and may, scp=declared.scp and may, extended=extended)
+    syntaxes = syntaxes_of(ae, declared)
+    return Offer(syntaxes, scu=declared.scu and may, scp=declared.scp and may, extended=extended)
 
 
 def _storage(ae: HostedAE, abstract: str, request: AssociateRequest, allow: tuple[str, ...]) -> Offer:
-    able = set(allow) & set(ae.services)
+    able = set(allow) & services_of(ae)
     order = storage_syntaxes(ae)
     if not ae.syntaxes:
         order = (*order, *_unknown_syntaxes(abstract, request, order))

@@ -76,6 +76,10 @@ class Listeners:
     tls: tuple[TlsListener, ...] = ()
     own_over_tls: frozenset[int] = frozenset()
     """Ports among `own` where TLS is spoken."""
+    hl7: socket.socket | None = None
+    """Where HL7 messages are taken."""
+    hl7_tls: socket.socket | None = None
+    """Where they are taken over TLS."""
 
     @property
     def all_dicom(self) -> tuple[socket.socket, ...]:
@@ -96,9 +100,20 @@ class Listeners:
             titles[self.dicom_port] = self.also_general
         return OwnPorts(titles, frozenset({self.dicom_port}))
 
+    @property
+    def all_hl7(self) -> tuple[socket.socket, ...]:
+        """Where HL7 messages are taken."""
+        return tuple(each for each in (self.hl7, self.hl7_tls) if each is not None)
+
+    @property
+    def hl7_ports(self) -> dict[str, int]:
+        """`hl7_port` and `hl7_tls_port`, as far as there are any."""
+        named = (("hl7_port", self.hl7), ("hl7_tls_port", self.hl7_tls))
+        return {name: int(each.getsockname()[1]) for name, each in named if each is not None}
+
     def listen(self) -> None:
         """Let clients in; those who come before a worker accepts wait in the queue."""
-        for listener in (*self.all_dicom, self.http):
+        for listener in (*self.all_dicom, *self.all_hl7, self.http):
             listener.listen(BACKLOG)
 
     def close_dicom(self) -> None:
@@ -106,21 +121,40 @@ class Listeners:
         for listener in self.all_dicom:
             listener.close()
 
+    def close_hl7(self) -> None:
+        """Close the HL7 sockets in this process."""
+        for listener in self.all_hl7:
+            listener.close()
+
     def close(self) -> None:
         """Close all of them in this process."""
         self.close_dicom()
+        self.close_hl7()
         self.http.close()
 
 
 def bind(settings: Settings) -> Listeners:
     """The general sockets, bound to the configured address. Those of single AEs: `with_own`."""
-    dicom = _bind(settings.host, settings.dicom_port, "dicom_port")
+    wanted = {"dicom_port": settings.dicom_port, "http_port": settings.http_port, **_hl7_ports(settings)}
+    bound: dict[str, socket.socket] = {}
     try:
-        http = _bind(settings.host, settings.http_port, "http_port")
+        for name, port in wanted.items():
+            bound[name] = _bind(settings.host, port, name)
     except ConfigurationError:
-        dicom.close()
+        for sock in bound.values():
+            sock.close()
         raise
-    return Listeners(dicom, http, int(dicom.getsockname()[1]), int(http.getsockname()[1]))
+    dicom, http = bound["dicom_port"], bound["http_port"]
+    return Listeners(
+        *(dicom, http, int(dicom.getsockname()[1]), int(http.getsockname()[1])),
+        hl7=bound.get("hl7.port"),
+        hl7_tls=bound.get("hl7.tls_port"),
+    )
+
+
+def _hl7_ports(settings: Settings) -> dict[str, int]:
+    asked = {"hl7.port": settings.hl7.port, "hl7.tls_port": settings.hl7.tls_port} if settings.hl7_listens else {}
+    return {name: port for name, port in asked.items() if port is not None}
 
 
 def with_own(settings: Settings, listeners: Listeners, stored: Collection[str] = ()) -> Listeners:
@@ -252,6 +286,7 @@ def write_ports(folder: Path, settings: Settings, listeners: Listeners) -> None:
         "http_port": listeners.http_port,
         "ae_ports": ae_ports(listeners),
         "tls_ports": [each.port for each in listeners.tls],
+        **listeners.hl7_ports,
     }
     draft = folder / f"{PORTS_FILE}.new"
     draft.write_text(json.dumps(facts))

@@ -32,13 +32,15 @@ from isocenter.index.writer import LocalWriter
 from isocenter.jobs import indexing
 from isocenter.registry import stored
 from isocenter.registry.roster import merged, titles_of
-from isocenter.server import integrity, tokens
+from isocenter.server import integrity, tokens, workitems
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
 
 log = telemetry.logger("server.startup")
 
 _LAST_STOP = "last-stop"
+HELD = "held"
+"""The folder in the store's where studies wait for reconciliation."""
 _SOCKETS = "sockets.json"
 _LONGEST_SOCKET = 90
 """A unix socket's path has room for 107 bytes; names in the run folder stay below the difference."""
@@ -119,6 +121,8 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
         facts.claim(index, store.archive_id)
         adopted = _reconcile(settings, store, index, fresh=fresh)
         held = _merged(settings, index)
+        _adopt_held(settings, held, index)
+        workitems.restarted(index, held)
     finally:
         index.close()
     return {
@@ -217,6 +221,14 @@ def _adopt(settings: Settings, store: FilesystemStore, index: Database, keys: It
     with closing(LocalWriter(index)) as writer:
         report = rebuild.adopt(store, writer, keys, compare=likeness, assume=assumptions(settings, index))
     return report.verdicts.total()
+
+
+def _adopt_held(settings: Settings, held: Settings, index: Database) -> None:
+    """What waits for reconciliation is known too. `held`: the settings with the stored AEs."""
+    if (settings.store_root / HELD).exists():
+        from isocenter.server import reconciling  # it builds upon this module
+
+        reconciling.adopt(settings, held, index)
 
 
 def assumptions(settings: Settings, index: Database) -> rebuild.Assume:

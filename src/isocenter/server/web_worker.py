@@ -21,7 +21,7 @@ from isocenter.imaging.engine import engine_of
 from isocenter.registry.roster import Directory
 from isocenter.registry.watching import Watch
 from isocenter.rules import Ruleset, compiled
-from isocenter.server import health, metrics
+from isocenter.server import health, metrics, notifying, reconciling_api
 from isocenter.server.archive import Archive, open_archive
 from isocenter.server.assumed import assumed_by
 from isocenter.server.auth import App, Receive, Scope, Send, TokenAuth
@@ -31,11 +31,13 @@ from isocenter.server.deidentifying import profile
 from isocenter.server.start_page import start_page, style
 from isocenter.server.supervisor import Worker
 from isocenter.server.tokens import Gate
+from isocenter.server.workitems import worklist
 from isocenter.web.context import WebContext, WebSettings
 from isocenter.web.cors import CrossOrigin
 from isocenter.web.departing import Departures
 from isocenter.web.doors import Doors, create_app, serves
 from isocenter.web.lanes import Lanes
+from isocenter.web.workflow_api.reconciliation import MOUNT as RECONCILIATION
 
 if TYPE_CHECKING:
     from isocenter.conformance.model import Statement
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 log = telemetry.logger("server.web")
 
 _KEEP_ALIVE = 75
+_MESSAGE = 1 << 12
+"""Bytes of a message on a WebSocket to us: nothing is expected."""
 
 
 def run(worker: Worker) -> None:
@@ -50,19 +54,24 @@ def run(worker: Worker) -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn puts its own in place and gives this one back
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines hold paths and the texts of errors
     worker.listeners.close_dicom()
+    worker.listeners.close_hl7()
     metrics.publish(worker.folder, worker.slot, worker.name)
     if worker.settings.http.warm:
         engine_of(worker.settings.imaging).expect()  # early: it takes as long as all that follows
     archive = open_archive(worker, pool_size=_pool_size(worker.settings))
     watch = Watch(worker.settings, archive.database)
     context = web_context(archive, worker.settings, watch)
-    services = create_app(context)
+    services = create_app(
+        context, {RECONCILIATION: reconciling_api.api(archive, worker.settings, watch, context.lanes)}
+    )
     config = uvicorn.Config(
         application(worker, archive, services, watch),
         lifespan="off",
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=_MESSAGE,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -120,6 +129,8 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
         uri_implicit=http.uri_implicit,
         burned_in=settings.deidentification.burned_in,
         standard=settings.standard,
+        origins=http.origins,
+        channels=settings.workitem.channels,
     )
     packs = Packs(archive.database, archive.store, character_set=assumed_by(directory))
     deletions = Deletions(archive.database, archive.store, archive.writer)
@@ -141,8 +152,10 @@ def web_context(archive: Archive, settings: Settings, directory: Directory) -> W
         engine=engine_of(settings.imaging),
         limits=limits_of(settings.imaging),
         polled=polled(archive, settings),
+        workitems=worklist(archive.database, settings),
         deidentification=lambda: profile(settings),
         departures=_departures(archive, settings, directory, rules) if http.ae else None,
+        stored_whole=notifying.stored_whole(archive, settings),
     )
 
 
@@ -190,7 +203,7 @@ class _Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""
-        if scope["type"] == "http" and serves(scope["path"]):
+        if scope["type"] in ("http", "websocket") and serves(scope["path"]):
             await self._dicomweb(scope, receive, send)
             return
         try:

@@ -12,7 +12,19 @@ from isocenter.exchange.turns import Turns
 from isocenter.jobs import Queue, Runner, indexing, removal
 from isocenter.registry.watching import Watch
 from isocenter.security import tls
-from isocenter.server import committing, compressing, metrics, packing, pushing
+from isocenter.server import (
+    committing,
+    compressing,
+    messaging,
+    metrics,
+    notifying,
+    packing,
+    pushing,
+    reconciling,
+    registering,
+    stepping,
+    workitems,
+)
 from isocenter.server.archive import open_archive
 from isocenter.server.board import Kind, State
 from isocenter.server.policy import ArchivePolicy, Places, network_settings
@@ -20,11 +32,15 @@ from isocenter.server.process import Termination, guarded
 from isocenter.server.services import service_map
 from isocenter.server.sharing import Shares
 from isocenter.server.supervisor import Role, Worker
+from isocenter.workflow.workitems import delivering
+from isocenter.workflow.worklist import purging
 
 _POOL_DICOM = 8
 _POOL_JOBS = 4
 _CALLS = 3
 """Jobs that talk to peers at once, other than those that send."""
+_STEPS = 2
+"""Jobs that pass procedure steps on at once."""
 _SENDINGS = 6
 """Jobs that send at once."""
 _LOOK = 0.02
@@ -33,6 +49,7 @@ _LOOK = 0.02
 def dicom(worker: Worker) -> None:
     """Accepts associations and performs their requests; one of these owns an SQLite index."""
     worker.listeners.http.close()
+    worker.listeners.close_hl7()
     end = Termination()
     settings = worker.settings
     metrics.publish(worker.folder, worker.slot, worker.name)
@@ -75,6 +92,13 @@ def web(worker: Worker) -> None:
     web_worker.run(worker)
 
 
+def hl7(worker: Worker) -> None:
+    """Takes HL7 messages."""
+    from isocenter.server import hl7_worker
+
+    hl7_worker.run(worker)
+
+
 def jobs(worker: Worker) -> None:
     """Carries out background work."""
     worker.listeners.close()
@@ -97,27 +121,41 @@ def jobs(worker: Worker) -> None:
     deletions = Deletions(archive.database, archive.store, archive.writer)
     handlers[rejecting.KIND] = rejecting.handler(archive.database, deletions, worker.settings.rejection)
     handlers[commitment_upkeep.KIND] = committing.upkeep(archive)
+    handlers[purging.KIND] = purging.handler(archive.database, worker.settings.worklist)
+    handlers[delivering.UPKEEP] = workitems.upkeep(archive.database, worker.settings)
     handlers |= compressing.following(archive, worker.settings, queue)
+    handlers |= messaging.purging(archive, worker.settings)
+    handlers |= notifying.follower(archive, worker.settings)
+    handlers |= registering.following(archive)
     runner = Runner(queue, handlers, threads=2)
     # what waits for peers has threads of its own, so that a slow one holds up nothing but what is meant for it
     directory = Watch(worker.settings, archive.database)
     peers = Peers(worker.settings, directory, Turns(worker.settings.run_folder))
-    calls = Runner(queue, committing.handlers(archive, worker.settings, directory, peers), threads=_CALLS)
+    calling = {
+        **committing.handlers(archive, worker.settings, directory, peers),
+        **workitems.handlers(archive.database, worker.settings, directory, peers),
+    }
+    calls = Runner(queue, calling, threads=_CALLS)
+    reconciliation = reconciling.runner(archive, worker.settings, directory, peers, queue)
+    steps = Runner(queue, stepping.handlers(archive, directory, peers), threads=_STEPS)
     sendings = Runner(queue, pushing.handlers(archive, worker.settings, directory, peers), threads=_SENDINGS)
+    messages = messaging.runner(archive, worker.settings, queue)
+    notices = notifying.runner(archive, worker.settings, queue, directory, peers)
     at_once = worker.settings.compression.studies
     compression = Runner(queue, compressing.handlers(archive, worker.settings), threads=at_once)
     if worker.settings.sqlite:
         committing.release_dead(queue)
     for kind in handlers:
         queue.enqueue(kind, unique_key=kind)
-    for each in (runner, calls, sendings, compression):
+    stepping.begin(queue)
+    for each in (runner, calls, steps, sendings, messages, reconciliation, notices, compression):
         each.start()
     worker.ready()
     end.wait()
-    for each in (runner, calls, sendings, compression):
+    for each in (runner, calls, steps, sendings, messages, reconciliation, notices, compression):
         each.stop(worker.settings.processes.drain)
     packer.close()
     archive.close()
 
 
-ROLES: dict[Kind, Role] = {Kind.DICOM: dicom, Kind.WEB: web, Kind.JOBS: jobs}
+ROLES: dict[Kind, Role] = {Kind.DICOM: dicom, Kind.WEB: web, Kind.JOBS: jobs, Kind.HL7: hl7}

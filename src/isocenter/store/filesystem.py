@@ -53,9 +53,11 @@ class FilesystemStore:
         durability: Durability | str = Durability.POWER,
         floor_bytes: int = FLOOR,
         stride: int = STRIDE,
+        shared: str | os.PathLike[str] = "",
     ) -> None:
+        """`shared`: the root of the store whose exceptions area and journal this one uses, on the same file system."""
         self._durable = Durability(durability) is Durability.POWER
-        self._layout = Layout(os.fspath(root), durable=self._durable)
+        self._layout = Layout(os.fspath(root), durable=self._durable, shared=os.fspath(shared))
         with keeping():
             self._layout.make_rooms()
             self._archive_id = _archive_id(self._layout)

@@ -41,7 +41,7 @@ def scatter_folders(path: str) -> None:
     By default they share their parent's groups, and there ext4 walks over every inode that was deleted within the last
     minutes for each file it creates: measured up to 1.4 ms a file after a large deletion, 0.03 ms with scattered
     folders. Other file systems say no, which is no error."""
-    with suppress(OSError):
+    with suppress(OSError):  # no such attribute on this file system
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             flags = struct.unpack("i", fcntl.ioctl(folder, _GET_FLAGS, bytes(4)))[0]
@@ -66,7 +66,8 @@ def write_new(path: str, content: bytes, *, durable: bool) -> None:
 class Layout:
     """The paths below one root. Keys and names reach it checked (`api.checked_key`)."""
 
-    def __init__(self, root: str, *, durable: bool) -> None:
+    def __init__(self, root: str, *, durable: bool, shared: str = "") -> None:
+        """`shared`: the root whose exceptions area and journal this one uses; '' for its own."""
         self.root = os.path.abspath(root)
         self.durable = durable
         self._known: set[str] = set()
@@ -77,6 +78,10 @@ class Layout:
         self.archive = f"{self.root}/archive.json"
         self.lock = f"{self.root}/lock"
         self.exceptions_lock = f"{self.root}/exceptions.lock"
+        if shared:
+            beside = Layout(shared, durable=durable)
+            self.exceptions, self.exceptions_lock = beside.exceptions, beside.exceptions_lock
+            self.journal = beside.journal
 
     def make_rooms(self) -> None:
         """Create the root and its folders where they are missing."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from isocenter.archive.deletion import Deletions
     from isocenter.archive.packs.series import Packs
     from isocenter.conformance.model import Statement
+    from isocenter.workflow.workitems.entries import Workitems
 
 
 def everything(scope: Scope) -> Access:
@@ -66,6 +67,10 @@ class WebSettings:
     """What happens to objects that can't be de-identified for sure (`config.deidentification`)."""
     standard: str = ""
     """The folder of the standard's tables (`config.settings.Settings.standard`)."""
+    origins: tuple[str, ...] = ()
+    """Origins whose pages may open event channels beside our own (`config.settings.Http`)."""
+    channels: int = 200
+    """Event channels at once (`config.workitems`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +101,16 @@ class WebContext:
     """How large pictures may be."""
     polled: "Polled | None" = None
     """Commitment to what is stored, for those who ask over HTTP."""
+    workitems: "Workitems | None" = None
+    """The unified worklist."""
     selector: Selector = field(default_factory=Selector)
     """What evaluates XPaths over metadata."""
     deidentification: Callable[[], Profile] | None = None
     """How objects are de-identified; it may have to read a file, so that it is asked in a thread."""
     departures: Departures | None = None
     """What is laid over objects as they leave, beside their edits."""
+    stored_whole: Callable[[frozenset[str]], None] | None = None
+    """Told of the studies of a STOW-RS request that was stored whole, before it is answered; asked in a thread."""
     rendering: Rendering = field(init=False)
     """What makes pictures."""
 

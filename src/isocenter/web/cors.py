@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
+_METHODS = b"GET, HEAD, POST, PUT, DELETE, OPTIONS"
 _EXPOSED = b"Content-Disposition, Content-Location, Content-Range, ETag, Location, Retry-After, Warning, X-Total-Count"
 _EMBEDDABLE = (b"cross-origin-resource-policy", b"cross-origin")
 """For pictures and documents in pages that are isolated (COEP), as viewers are that share memory between threads."""

@@ -1,5 +1,7 @@
 """Every service under HTTP as one ASGI application: the path says which of them answers."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -9,8 +11,11 @@ from isocenter.web.dicomweb.service import create_app as create_dicomweb
 from isocenter.web.wado_uri.service import WadoUri
 from isocenter.web.wado_ws.service import MOUNT as WADO_WS
 from isocenter.web.wado_ws.service import WadoWs
+from isocenter.web.workflow_api.reconciliation import MOUNT as RECONCILIATION
+from isocenter.web.worklist import MOUNT as WORKLIST
+from isocenter.web.worklist import WorklistDoor
 
-PREFIXES: Final = ("/dicom-web", "/dicomweb", "/wado", WADO_WS)
+PREFIXES: Final = ("/dicom-web", "/dicomweb", "/wado", WADO_WS, WORKLIST, RECONCILIATION)
 """Where the services are. `/wado` is that of WADO-URI."""
 
 
@@ -26,9 +31,14 @@ def _below(path: str, prefix: str) -> bool:
 class Doors:
     """The services over one archive. What is below no prefix of another service is DICOMweb's."""
 
-    def __init__(self, context: WebContext) -> None:
+    def __init__(self, context: WebContext, more: Mapping[str, ASGIApp]) -> None:
         self._dicomweb = create_dicomweb(context)
-        self._others: dict[str, ASGIApp] = {"/wado": WadoUri(context), WADO_WS: WadoWs(context)}
+        self._others: dict[str, ASGIApp] = {
+            "/wado": WadoUri(context),
+            WADO_WS: WadoWs(context),
+            WORKLIST: WorklistDoor(context),
+            **more,
+        }
 
     async def warm(self) -> None:
         """Be quick from the first request on."""
@@ -37,11 +47,11 @@ class Doors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""
         path = str(scope.get("path", "")).removeprefix(scope.get("root_path", ""))
-        others = (app for prefix, app in self._others.items() if _below(path, prefix))
-        service: ASGIApp = next(others, self._dicomweb)
+        others = (app for prefix, app in self._others.items() if _below(path, prefix) and scope["type"] == "http")
+        service: ASGIApp = next(others, self._dicomweb)  # which has the only WebSockets
         await service(scope, receive, send)
 
 
-def create_app(context: WebContext) -> Doors:
-    """The services over `context`."""
-    return Doors(context)
+def create_app(context: WebContext, more: Mapping[str, ASGIApp] = MappingProxyType({})) -> Doors:
+    """The services over `context`, and `more` of them by the prefix of their paths."""
+    return Doors(context, more)

@@ -53,11 +53,13 @@ class Lanes:
         self.ingest = Lane("ingest", ingest, waiting)
         self.retrieve = Lane("retrieve", retrieve, waiting)
         self.render = Lane("render", render, waiting)
+        self.events = Lane("events", 1, max(waiting, 1) * 8)
+        """What event channels read: each has at most one piece of work here."""
         self.finishers = ThreadPoolExecutor(ingest, thread_name_prefix="web-finish")
         """Where parts of a STOW request are stored while the next ones arrive. Nothing there waits for a lane."""
 
     def close(self) -> None:
         """Close them all."""
-        for lane in (self.query, self.ingest, self.retrieve, self.render):
+        for lane in (self.query, self.ingest, self.retrieve, self.render, self.events):
             lane.close()
         self.finishers.shutdown(wait=True)

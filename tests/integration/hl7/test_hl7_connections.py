@@ -2,8 +2,9 @@
 
 import socket
 import ssl
+import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -18,7 +19,7 @@ from isocenter.hl7.message import parsed
 from servers import until
 
 DEFAULTS = Limits()
-Handle = Callable[[bytes, tuple[str, int]], Sequence[bytes]]
+Handle = Callable[[bytes, tuple[str, int]], Iterable[bytes]]
 
 
 def message(number: int, more: str = "", mode: str = "||") -> bytes:
@@ -143,6 +144,66 @@ def test_more_connections_than_there_may_be() -> None:
 def test_an_idle_sender_is_sent_away() -> None:
     with listening(limits=Limits(idle=0.5)) as (_, address), socket.create_connection(address, timeout=60) as sender:
         assert sender.recv(1) == b""
+
+
+def test_a_message_that_never_ends_costs_its_connection() -> None:
+    """However its bytes trickle in; and a connection that only is quiet stays."""
+    with (
+        listening(limits=Limits(message=0.3)) as (_, address),
+        Caller(address) as quiet,
+        socket.create_connection(address, timeout=60) as sender,
+    ):
+        sender.sendall(framed(message(1))[:20])
+        with suppress(OSError):
+            while True:
+                sender.sendall(b"x")
+                sender.settimeout(0.05)
+                with suppress(TimeoutError):
+                    assert sender.recv(1) == b""
+                    break
+        assert quiet.send(message(2)).value("MSA-1") == "AA"
+
+
+def test_who_is_not_known_is_hung_up_on() -> None:
+    known: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listener = Listener([sock], taken, admits=lambda address: address in known)
+        listener.start()
+        with Caller(sock.getsockname()) as caller, pytest.raises(ReceiverLost):
+            caller.send(message(1))
+        known.append("127.0.0.1")
+        with Caller(sock.getsockname()) as caller:
+            assert caller.send(message(2)).value("MSA-1") == "AA"
+        assert listener.stop()
+
+
+def test_what_is_too_long_may_be_answered() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listener = Listener([sock], taken, Limits(longest=1000), too_long=lambda data, _: taken(data.split(b"x")[0]))
+        listener.start()
+        with Caller(sock.getsockname()) as caller:
+            assert caller.send(message(7, "x" * 2000)).value("MSA-2") == "M7"
+            with pytest.raises(ReceiverLost):
+                caller.send(message(8))
+        assert listener.stop()
+
+
+def test_a_sender_that_hangs_up_keeps_nothing_from_its_end() -> None:
+    """Answers are asked for to the last, though nobody hears them."""
+    gone, ended = threading.Event(), threading.Event()
+
+    def handle(data: bytes, _address: object) -> Iterator[bytes]:
+        assert gone.wait(60)
+        for _ in range(50):
+            yield taken(data)[0] * 1000
+        ended.set()
+
+    with listening(handle) as (_, address):
+        with socket.create_connection(address) as sender:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sender.sendall(framed(message(1)))
+        gone.set()
+        assert ended.wait(60)
 
 
 def test_stopping_answers_what_has_come() -> None:

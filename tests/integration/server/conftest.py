@@ -33,7 +33,8 @@ class Running:
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
-        variables = {"ISOCENTER_FREE_SPACE_FLOOR": "1 MB", "ISOCENTER_HTTP__WARM": "false", **environment}
+        variables = {"ISOCENTER_FREE_SPACE_FLOOR": "1 MB", "ISOCENTER_HTTP__WARM": "false"}
+        variables |= {"ISOCENTER_HL7__LISTEN": "false", **environment}
         self.process = started(
             *("serve", "--data", data, "--dicom-port", "0", "--http-port", "0", *arguments),
             environment={**os.environ, **variables},

@@ -43,6 +43,7 @@ def test_every_described_resource_is_there(web: Web) -> None:
     answer = client.get("/", headers={"Accept": "application/json"})
     for path, item in answer.json()["paths"].items():
         names = {"study": "1.2", "series": "1.3", "instance": "1.4", "uid": "1.5", "transaction": "1.6"}
+        names |= {"workitem": "1.7", "aetitle": "VIEWER"}
         where = path.format(frames="1", bulk="00091010", code="113001^DCM", **names)
         methods = {method.upper() for method in item if method not in ("parameters", "servers")}
         if "servers" in item:

@@ -27,7 +27,7 @@ SOURCES = {
     "marie": ("pacs", "viewer"),
     "intellibridge": ("bridge",),
     "sendtopacs": ("import",),
-    "ps32": ("modality", "workstation", "query-server", "storage-server"),
+    "ps32": ("modality", "workstation", "query-server", "storage-server", "ris"),
 }
 """The presets that imitate the systems of each source."""
 TABLES = ("sop_classes", "transfer_syntaxes", "presentation_contexts", "query_keys", "status_codes")
@@ -93,6 +93,8 @@ def facts_of(made: Statement) -> Facts:
     for table in made.tables("find-keys"):
         for row in table.records():
             level = row["Level Name / Attribute Name"].partition(" /")[0]
+            if _SERVICES.get(table.about) == _WORKLIST:
+                level = _WORKLIST
             keys.add((level, row["Tag"]))
             if "universal" in row["Types of Matching"]:
                 matched.add((level, row["Tag"]))
@@ -107,12 +109,17 @@ def facts_of(made: Statement) -> Facts:
     )
 
 
+_WORKLIST = "WORKLIST"
 _SERVICES = {
     "Verify Communication": "ECHO", "Receive Instances": "STORE", "Answer Queries": "FIND",
     "Answer Move Requests": "MOVE", "Answer Get Requests": "GET", "Answer Storage Commitment Requests": "ACTION",
     "Verify a Peer": "ECHO", "Send Files": "STORE", "Send Instances": "STORE", "Query a Peer": "FIND",
     "Have a Peer Send": "MOVE", "Retrieve from a Peer": "GET", "Report Storage Commitment": "EVENT",
     "Receive Storage Commitment Reports": "EVENT", "Request Storage Commitment": "ACTION",
+    "Receive Performed Procedure Steps": "MPPS", "Pass On Performed Procedure Steps": "MPPS",
+    "Report a Procedure Step": "MPPS",
+    "Receive Notifications": "NOTIFICATION", "Notify of Studies": "NOTIFICATION",
+    "Answer Worklist Queries": _WORKLIST, "Query a Worklist": _WORKLIST,
 }  # fmt: skip
 
 
@@ -167,6 +174,14 @@ def abstract_of(context: str) -> str:
         return uids.VERIFICATION
     if context.startswith("Storage Commitment"):
         return uids.STORAGE_COMMITMENT_PUSH
+    if context.startswith(("MPPS", "Modality Performed", "Supported transfer syntaxes (T87): MPPS")):
+        return uids.MODALITY_PERFORMED_PROCEDURE_STEP
+    if context.startswith(("MWL", "Modality Worklist", "Supported transfer syntaxes (T87): MWL")):
+        return uids.MODALITY_WORKLIST_FIND
+    if context.startswith("Basic Study Content"):
+        return uids.BASIC_STUDY_CONTENT_NOTIFICATION
+    if context.startswith("IAN"):
+        return uids.INSTANCE_AVAILABILITY_NOTIFICATION
     if context.startswith("Supported transfer syntaxes (T87): C-"):
         return _ASKED.get(context[-4:], "")
     return "storage" if context.startswith(("Storage SC", "Image ", "must be accepted by")) else ""
@@ -199,7 +214,9 @@ _LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 
 def _key(row: Row, facts: Facts) -> bool:
     service, asked = row["service"].upper(), row["matching_types"]
-    if "MWL" in service or "WORKLIST" in service or not any(verb in service for verb in ("FIND", "MOVE", "QUERY")):
+    if "MWL" in service or "WORKLIST" in service or row["ae"] == "MWL_CLIENT":
+        return _worklist_key(row, facts)
+    if not any(verb in service for verb in ("FIND", "MOVE", "QUERY")):
         return False
     if any(word in service for word in ("HANGING", "PRODUCT", "SUBSTANCE")):
         return False
@@ -213,6 +230,17 @@ def _key(row: Row, facts: Facts) -> bool:
     over = _LEVELS if level == "ALL" else _LEVELS[: _LEVELS.index(level) + 1] if level in _LEVELS else ()
     found = facts.keys if _return_only(asked) else facts.matched
     return any((each, path) in found for each in over for path in _paths(row["tag"], facts))
+
+
+def _worklist_key(row: Row, facts: Facts) -> bool:
+    """A key of the worklist; one of which nothing is made stands in no table."""
+    if row["role"] == "SCU":
+        return (_WORKLIST, "0000") in facts.understood
+    if row["tag"] == "(0008,0005)":
+        return True  # in the table of what is returned without being asked for
+    known = any(level == _WORKLIST for level, path in facts.keys if path in _paths(row["tag"], facts))
+    unused = "neither" in row["matching_types"] or "return key no" in row["note"]
+    return known or unused
 
 
 _RETRIEVED = frozenset({"(0008,0052)", "(0010,0020)", "(0020,000D)", "(0020,000E)", "(0008,0018)"})
@@ -234,7 +262,9 @@ def _status(row: Row, facts: Facts) -> bool:
         return ("sent" not in row["role"]) or code in facts.rejections
     if "A-ABORT" in name or "communication failure" in name:
         return True  # every activity has a table of what happens then (C-TPL-4.2.x.3.y.3)
-    service = "" if row.get("ae") == "MWL_CLIENT" else service_of(name)
+    service = _WORKLIST if row.get("ae") == "MWL_CLIENT" else service_of(name)
+    if row.get("ae") == "MPPS" and name.startswith("Response status handler"):
+        service = "MPPS"
     return any(each == service and covers(ours, code) for each, ours in _spoken(row, facts))
 
 
@@ -253,11 +283,14 @@ def code_of(row: Row) -> str:
 
 def service_of(name: str) -> str:
     """The DIMSE service that a `*_status_codes.csv` speaks of, '' for another."""
-    if any(word in name for word in ("MWL", "Worklist", "Hanging", "Substance", "Print")):
+    if any(word in name for word in ("Hanging", "Substance", "Print")):
         return ""
+    if "C-FIND" in name and any(word in name for word in ("MWL", "Worklist")):
+        return _WORKLIST
     for word, service in (
         ("C-ECHO", "ECHO"), ("C-STORE", "STORE"), ("C-FIND", "FIND"), ("C-MOVE", "MOVE"), ("C-GET", "GET"),
-        ("Storage Commitment N-ACTION", "ACTION"), ("Storage Commitment N-EVENT-REPORT", "EVENT"),
+        ("Storage Commitment N-ACTION", "ACTION"), ("Storage Commitment N-EVENT-REPORT", "EVENT"), ("MPPS", "MPPS"),
+        ("BSCN", "NOTIFICATION"), ("IAN", "NOTIFICATION"),
     ):  # fmt: skip
         if word in name:
             return service

@@ -10,6 +10,7 @@ from isocenter.conformance.checks import findings
 from isocenter.conformance.facts import COMMAND_TITLE
 from isocenter.conformance.model import Bullets, Figure, Statement
 from isocenter.declarations import association_failures, rejections, sop_classes
+from isocenter.declarations.activities import COMMANDS, HOSTED
 from isocenter.declarations.repertoire_names import names
 from isocenter.dicom import uids
 from isocenter.dicom.charset import TERMS
@@ -29,7 +30,7 @@ def test_the_data_flow_shows_every_ae_with_its_activities() -> None:
     assert [f.title for f in figures] == [
         f"Figure 4.1-{n}. Application data flow of {name}" for n, name in enumerate(names, 1)
     ]
-    assert sum(item.startswith("Archive ISOCENTER, ") for item in told) == 10
+    assert sum(item.startswith("Archive ISOCENTER, ") for item in told) == len(HOSTED)
     assert "overlap" in text_of(flow)
 
 
@@ -108,7 +109,7 @@ def test_policies_of_initiation_and_acceptance_are_told_also_where_there_is_none
 )  # fmt: skip
 def test_every_activity_has_its_sequence_contexts_statuses_and_failures() -> None:
     activities = [s for _, s in made().numbered() if s.role in ("4.2.x.3.y", "4.2.x.4.y")]
-    assert len(activities) == 15
+    assert len(activities) == len(HOSTED) + len(COMMANDS)
     for activity in activities:
         described, contexts, specific = activity.sections
         figure = next(block for block in described.blocks if isinstance(block, Figure))
@@ -361,3 +362,19 @@ def test_what_rejection_notes_do_is_told_title_by_title() -> None:
         assert ("comes back in sight" in told) == revived
         assert ("is deleted after 60 s" in told) == (title.name == "quality")
     assert "Rejection notes of these AEs are refused with 0124: CT1." in bullets
+
+
+@pytest.mark.req("I-TWF-07", "I-TWF-08", "I-REC-02")
+def test_an_ae_that_reconciles_says_what_it_asks_a_worklist() -> None:
+    reconciling = {"worklists": ["RIS", "own"], "days": 3}
+    aes = [{"title": "A"}, {"title": "TWF", "preset": "technologist", "reconciling": reconciling}]
+    told = statement(build({"ae": aes, "peer": [{"title": "RIS", "host": "ris"}]}), date=DATE)
+    assert findings(told) == []
+    text = " ".join(told.texts())
+    assert "Reconcile TWF AE Specification" in " ".join(s.title for _, s in told.numbered())
+    assert "Reconcile Studies" in text
+    assert "wait until their study is reconciled" in text
+    rows_of = [row for each in told.tables(ae="TWF", about="Reconcile Studies") for row in each.rows]
+    assert any(uids.MODALITY_WORKLIST_FIND in row for row in rows_of)
+    asked = {row[0] for row in rows_of}
+    assert {"PatientID", "AccessionNumber", "Modality", "ScheduledProcedureStepStartDate"} <= asked

@@ -16,7 +16,7 @@ from isocenter import telemetry
 from isocenter.archive.commitment import rows
 from isocenter.archive.commitment.data import Requested, Result, digest
 from isocenter.archive.commitment.rows import Instance, Transaction
-from isocenter.database import Database
+from isocenter.database import Database, changes
 from isocenter.index.tables import commitment
 from isocenter.jobs.queue import Queue, now
 
@@ -122,8 +122,8 @@ class Accepted:
             rows.note(connection, number, results)
 
     def reported(self, number: int, status: int) -> None:
-        """The peer has the report."""
-        self._end(number, "reported", status=status, comment="")
+        """The peer has the report; the change feed is told."""
+        self._end(number, "reported", status=status, comment="", change="committed")
         telemetry.count("isocenter_commitment_reports_total", outcome="delivered")
 
     def undelivered(self, number: int, comment: str, status: int | None = None) -> None:
@@ -160,10 +160,14 @@ class Accepted:
             self._queue.enqueue(KIND, destination._asdict(), unique_key=destination.key)
         return len(found)
 
-    def _end(self, number: int, state: str, *, status: int | None, comment: str) -> None:
-        values = {"state": state, "status": status, "comment": comment, "changed_at": self._clock()}
+    def _end(self, number: int, state: str, *, status: int | None, comment: str, change: str = "") -> None:
+        at = self._clock()
+        values = {"state": state, "status": status, "comment": comment, "changed_at": at}
         with self.database.writing() as connection:
-            connection.execute(update(commitment).where(_open(number)).values(**values))
+            ending = update(commitment).where(_open(number)).values(**values)
+            uid = connection.execute(ending.returning(commitment.c.transaction_uid)).scalar()
+            if change and uid:
+                changes.append(connection, change, at, sop_uid=uid)
 
 
 def _open(number: int) -> ColumnElement[bool]:

@@ -31,6 +31,8 @@ from isocenter.web.dicomweb import (
 from isocenter.web.edge import answered
 from isocenter.web.problem import Problem
 from isocenter.web.reply import Reply
+from isocenter.web.workitems import resources as worklist
+from isocenter.web.workitems.channels import Channels
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
@@ -75,6 +77,7 @@ _RESOURCES: tuple[tuple[str, dict[str, Handler]], ...] = (
     ("/commitment-requests/{transaction}", {"GET": committing.result, "POST": committing.request}),
     ("/conformance", {"GET": stating.statement}),
     *((path, dict(handlers)) for path, handlers in non_patient.resources()),
+    *((path, dict(handlers)) for path, handlers in worklist.resources()),
 )
 _TABLE = [("/", ["GET"]), *((path, list(handlers)) for path, handlers in _RESOURCES)]
 
@@ -97,9 +100,13 @@ class DicomWeb:
 
     def __init__(self, context: WebContext) -> None:
         self.context = context
+        self._channels = Channels(context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; whatever fails becomes a problem document."""
+        """Answer one request; whatever fails becomes a problem document. A WebSocket is an event channel."""
+        if scope["type"] == "websocket":
+            await self._channels(scope, receive, send)
+            return
         await answered(scope, receive, send, self._answer)
 
     async def warm(self) -> None:

@@ -44,7 +44,11 @@ async def taken_in(call: Call, ingest: Receiving, study: str = "") -> Reply:
     finally:
         if incoming.open:
             await lanes.ingest.run(incoming.abandon)
-    return _answer(call, incoming, study, xml)
+    reply = _answer(call, incoming, study, xml)
+    if call.context.stored_whole is not None and reply.status == 200:
+        studies = frozenset(one.stored.study_uid for one in incoming.taken if one.stored and one.stored.study_uid)
+        await lanes.ingest.run(partial(call.context.stored_whole, studies))
+    return reply
 
 
 def _incoming(call: Call, ingest: Receiving, study: str) -> Incoming:

@@ -83,6 +83,22 @@ _BY_RESOURCE: Final[Mapping[tuple[str, str], Transaction]] = MappingProxyType(
 )
 """Transactions by method and last segment of the resource's path."""
 
+_WORKLIST: Final[Mapping[tuple[str, str], Transaction]] = MappingProxyType(
+    {
+        ("GET", "workitems"): Transaction("Search for Workitems", (), _DESCRIBED, _SEARCHING),
+        ("POST", "workitems"): Transaction("Create Workitem", _MODELS, (), ("workitem",)),
+        ("GET", "{workitem}"): Transaction("Retrieve Workitem", (), _DESCRIBED, ("accept",)),
+        ("POST", "{workitem}"): Transaction("Update Workitem", _MODELS, (), ("transaction-uid",)),
+        ("PUT", "state"): Transaction("Change Workitem State", _MODELS),
+        ("POST", "cancelrequest"): Transaction("Request Cancellation", _MODELS, (), ("requester",)),
+        ("POST", "{aetitle}"): Transaction("Subscribe", (), (), ("deletionlock", "filter")),
+        ("DELETE", "{aetitle}"): Transaction("Unsubscribe"),
+        ("POST", "suspend"): Transaction("Suspend Global Subscription"),
+        ("GET", "{aetitle}"): Transaction("Open Notification Connection (WebSocket)", (), _MODELS),
+    }
+)
+"""Those of PS3.18 11.3 and 8.10.4, likewise."""
+
 _NPI = "Non-Patient Instances"
 _NON_PATIENT: Final[Mapping[tuple[str, bool], Transaction]] = MappingProxyType(
     {
@@ -125,4 +141,6 @@ def transaction(method: str, path: str) -> Transaction:
     last = path.rstrip("/").rpartition("/")[2]
     if first in RESOURCES and last != "{bulk+}":
         return _NON_PATIENT[method, bool(rest)]
+    if first in ("workitems", "subscribers"):
+        return _WORKLIST[method, last]
     return _BY_RESOURCE[method, last]

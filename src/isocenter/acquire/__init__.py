@@ -1,0 +1,1 @@
+"""Acquisition: files and templates become DICOM objects, and procedure steps are performed."""

@@ -1,0 +1,193 @@
+"""`isocenter mpps`: the performed procedure steps that were reported here, beside a running server or without one."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from isocenter.cli import acting
+from isocenter.cli.configuring import settings_of
+from isocenter.cli.ending import Exit, say
+from isocenter.cli.opening import known, opened
+from isocenter.config import Settings
+from isocenter.errors import ConfigurationError, Reason, Refused
+from isocenter.workflow.steps.arrivals import arrived
+from isocenter.workflow.steps.deliveries import Deliveries, Delivery
+from isocenter.workflow.steps.exceptions import StepExceptions
+from isocenter.workflow.steps.steps import Step, Steps
+from isocenter.workflow.worklist.rows import Entry
+
+
+class Wanted(NamedTuple):
+    """Which steps; '' for any."""
+
+    state: str = ""
+    matching: str = ""
+    station: str = ""
+    study_uid: str = ""
+
+
+class Way(NamedTuple):
+    """Where settings and data are, and how to answer."""
+
+    file: Path | None
+    data: Path | None
+    url: str | None
+    as_json: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold."""
+        return settings_of(self.file, self.data, database=self.url)
+
+
+def list_all(wanted: Wanted, limit: int, way: Way) -> Exit:
+    """`mpps list`."""
+    with opened(way.settings) as index:
+        found = Steps(index).listed(**wanted._asdict(), limit=limit)
+    if way.as_json:
+        typer.echo(json.dumps([_facts(each) for each in found]))
+        return Exit.OK
+    for each in found:
+        typer.echo(_line(each))
+    say(f"{len(found)} listed")
+    return Exit.OK
+
+
+def show(number: int, way: Way) -> Exit:
+    """`mpps show`."""
+    with opened(way.settings) as index:
+        with index.reading() as connection:
+            step = Steps(index).get(connection, number)
+            if step is None:
+                raise Refused(Reason.NOT_FOUND, f"there is no step {number}")
+            here = arrived(connection, [step])
+        sent = Deliveries(index).listed(step=number)
+    facts = {**_facts(step), "faults": [list(each) for each in step.faults], "attributes": step.model}
+    facts |= {"instances": here.referenced, "missing": list(here.missing), "deliveries": [_sent(one) for one in sent]}
+    if way.as_json:
+        typer.echo(json.dumps(facts))
+        return Exit.OK
+    for name, value in facts.items():
+        if name not in ("attributes", "deliveries", "faults", "missing"):
+            typer.echo(f"{name.replace('_', ' ')}: {_written(value)}")
+    typer.echo(f"missing: {len(here.missing)}")
+    for cause, name in step.faults:
+        typer.echo(f"fault: {cause} {name}")
+    for one in sent:
+        typer.echo(f"delivery: {_delivery_line(one)}")
+    typer.echo(json.dumps(step.model, ensure_ascii=False, indent=2))
+    return Exit.OK
+
+
+def exceptions(limit: int, way: Way) -> Exit:
+    """`mpps exceptions`."""
+    with opened(way.settings) as index:
+        waiting = StepExceptions(Steps(index))
+        found = waiting.listed(limit=limit)
+        with index.reading() as connection:
+            meant = [waiting.candidates(connection, each) for each in found]
+    if way.as_json:
+        pairs = zip(found, meant, strict=True)
+        typer.echo(json.dumps([{**_facts(step), "candidates": [_entry(each) for each in few]} for step, few in pairs]))
+        return Exit.OK
+    for step, few in zip(found, meant, strict=True):
+        typer.echo(f"{_line(step)}: {step.comment}")
+        for each in few:
+            typer.echo(f"    entry {each.id}  step {each.step_id}  study {each.study_uid}  {each.state}")
+    say(f"{len(found)} wait for a decision")
+    return Exit.OK
+
+
+def resolve(number: int, entries: tuple[int, ...], way: Way, *, accept: bool) -> Exit:
+    """`mpps resolve`."""
+    if accept == bool(entries):
+        raise ConfigurationError("give either --entry or --accept")
+    settings, actor = way.settings, f"cli:{acting.user()}"
+    roster = known(settings).settings
+    with opened(settings) as index:
+        steps = Steps(index)
+        waiting = StepExceptions(steps)
+        with index.writing() as connection:
+            step = steps.get(connection, number)
+            ae = roster.ae(step.ae) if step is not None else None
+            wanted = ae.mpps.at(step.station) if ae is not None and step is not None else None
+            if accept:
+                done = waiting.accept(connection, number, actor=actor)
+            else:
+                done = waiting.resolve(connection, number, entries, actor=actor, wanted=wanted)
+    typer.echo(json.dumps(_facts(done)) if way.as_json else _line(done))
+    return Exit.OK
+
+
+def deliveries(state: str, peer: str, limit: int, way: Way) -> Exit:
+    """`mpps deliveries`."""
+    with opened(way.settings) as index:
+        found = Deliveries(index).listed(state=state, peer=peer, limit=limit)
+    if way.as_json:
+        typer.echo(json.dumps([_sent(one) for one in found]))
+        return Exit.OK
+    for one in found:
+        typer.echo(_delivery_line(one))
+    say(f"{len(found)} listed")
+    return Exit.OK
+
+
+def restart(numbers: tuple[int, ...], way: Way) -> Exit:
+    """`mpps restart`."""
+    with opened(way.settings) as index:
+        say(f"{Deliveries(index).restart(numbers)} are tried again")
+    return Exit.OK
+
+
+def discard(numbers: tuple[int, ...], way: Way) -> Exit:
+    """`mpps discard`."""
+    with opened(way.settings) as index:
+        done = Deliveries(index).discard(numbers)
+    say(f"{done} discarded")
+    return Exit.OK if done == len(set(numbers)) else Exit.SOME_FAILED
+
+
+# --- telling
+
+
+def _facts(step: Step) -> dict[str, Any]:
+    told = {name: value for name, value in step._asdict().items() if name not in ("model", "faults")}
+    times = {name: _when(told[name]) for name in ("created_at", "changed_at")}
+    return {**told, **times, "study_uids": list(step.study_uids)}
+
+
+def _entry(each: Entry) -> dict[str, Any]:
+    return {name: getattr(each, name) for name in ("id", "step_id", "study_uid", "identity", "state")}
+
+
+def _sent(one: Delivery) -> dict[str, Any]:
+    told = {name: value for name, value in one._asdict().items() if name not in ("data", "syntax", "due_at")}
+    return {**told, **{name: _when(told[name]) for name in ("created_at", "changed_at")}}
+
+
+def _line(step: Step) -> str:
+    return "  ".join(
+        (str(step.id), _when(step.created_at), step.state, step.matching, step.station or "-", step.sop_uid)
+    )
+
+
+def _delivery_line(one: Delivery) -> str:
+    said = one.operation if not one.event else f"event {one.event}"
+    status = f" {one.status:04X}" if one.status else ""
+    comment = f": {one.comment}" if one.comment else ""
+    tries = f"{one.attempts} tries" if one.attempts != 1 else "1 try"
+    what = f"{one.id}  {_when(one.created_at)}  {said} of {one.sop_uid} to {one.peer}"
+    return f"{what}  {one.state}{status}, {tries}{comment}"
+
+
+def _when(at: int) -> str:
+    return datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return str(value) if value not in ("", None) else "-"

@@ -1,0 +1,1 @@
+"""The workflow over HTTP, for people and programs that run a department: JSON below `/api`."""

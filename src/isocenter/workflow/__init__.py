@@ -1,0 +1,1 @@
+"""The departmental workflow: orders, worklists, procedure steps, notifications, reconciliation."""

@@ -1,0 +1,1 @@
+"""Results and documents that come as HL7, kept as DICOM objects."""

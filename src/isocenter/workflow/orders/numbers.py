@@ -1,0 +1,87 @@
+"""The numbers that orders are known by: placers name theirs, fillers and schedulers add their own."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from isocenter.hl7.errors import Condition, MessageError
+from isocenter.workflow.orders.requests import Number
+from isocenter.workflow.orders.tables import order_hold, order_number
+from isocenter.workflow.worklist.states import State
+
+# made once: building a statement costs more than the database does with it
+_c = order_number.c
+_FIND: Final = (
+    select(_c.authority, _c.order_key)
+    .where(_c.kind == bindparam("wanted_kind"), _c.number == bindparam("wanted"))
+    .order_by(_c.id)
+)
+_KEY: Final = ("kind", "number", "authority")
+_NOTE: Final = {
+    name: (made := dialect.insert(order_number)).on_conflict_do_update(
+        index_elements=_KEY, set_={"order_key": made.excluded.order_key}
+    )
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+}
+_HOLDS: Final = select(order_hold.c.step_id, order_hold.c.state).where(order_hold.c.order_key == bindparam("wanted"))
+
+
+class Numbers:
+    """Reads and writes them. Each method takes the connection of an open writing transaction."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+
+    def find(self, connection: Connection, numbers: Iterable[Number]) -> str:
+        """The key of the order that goes by these numbers: by the first that is known, with the same authority, else
+        with none named on either side; '' for none. Raises MessageError where they are numbers of two orders."""
+        first = ""
+        for number in numbers:
+            key = self._find(connection, number)
+            if key and first and key != first and not number.kind.endswith("appointment"):
+                raise MessageError(Condition.DUPLICATE_KEY, "this number belongs to another order", number.place)
+            first = first or key
+        return first
+
+    def _find(self, connection: Connection, number: Number) -> str:
+        rows = connection.execute(_FIND, {"wanted_kind": number.kind, "wanted": number.number}).all()
+        exact = [row.order_key for row in rows if row.authority == number.authority]
+        loose = [row.order_key for row in rows if not row.authority or not number.authority]
+        if exact or len(set(loose)) == 1:
+            return str((exact or loose)[0])
+        return ""
+
+    def note(self, connection: Connection, numbers: Iterable[Number], order_key: str) -> None:
+        """From now on the order goes by these numbers as well."""
+        rows = [
+            {
+                "kind": number.kind,
+                "number": number.number,
+                "authority": number.authority,
+                "order_key": order_key,
+                "noted_at": self._clock(),
+            }
+            for number in numbers
+        ]
+        if rows:
+            connection.execute(_NOTE[connection.dialect.name], rows)
+
+    def holds(self, connection: Connection, order_key: str) -> dict[str, State]:
+        """The steps of the order that are held back, and the states they come back to."""
+        rows = connection.execute(_HOLDS, {"wanted": order_key})
+        return {row.step_id: State(row.state) for row in rows}
+
+    def hold(self, connection: Connection, order_key: str, held: dict[str, State]) -> None:
+        """Make these the steps that are held back."""
+        former = self.holds(connection, order_key)
+        if former == held:
+            return
+        connection.execute(delete(order_hold).where(order_hold.c.order_key == order_key))
+        rows = [
+            {"order_key": order_key, "step_id": step, "state": state, "noted_at": self._clock()}
+            for step, state in held.items()
+        ]
+        if rows:
+            connection.execute(insert(order_hold), rows)

@@ -1,0 +1,150 @@
+"""The archived studies of a patient, who is updated, merged or whose studies move: by journalled edits.
+
+Each method may be asked again for what is done already, and does nothing then. An identity is matched with its issuer:
+a number of another issuer, or of none, is another patient's.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from isocenter.archive.edits.checks import Target
+from isocenter.archive.edits.history import edit_of, later_edits
+from isocenter.archive.edits.making import Edits, Who
+from isocenter.database import Database
+from isocenter.dicom.dictionary import vr_of
+from isocenter.index.level_models import columns, from_column, loaded
+from isocenter.index.tables import edit, patient, patient_id, study
+from isocenter.workflow.patients.attributes import ARCHIVED, IDENTIFYING, Changes, differing, parts_of, values
+from isocenter.workflow.worklist.attributes import ISSUER, PATIENT_ID, Model, written
+
+_COLUMNS: Final = tuple(columns("P").items())
+
+
+def model_of(connection: Connection, identity: str) -> Model | None:
+    """The archived patient of exactly this identity; None where there is none."""
+    wanted = [patient.c[key.column] for _, key in _COLUMNS]
+    row = connection.execute(select(*wanted, patient.c.attributes).where(patient.c.identity == identity)).first()
+    if row is None:
+        return None
+    found: Model = loaded(row[-1])
+    for (tag, key), text in zip(_COLUMNS, row, strict=False):
+        if text:
+            found[f"{tag:08X}"] = dict(from_column(key.vr, str(text)))
+    return found
+
+
+def studies_of(connection: Connection, identity: str) -> list[str]:
+    """The UIDs of the patient's archived studies."""
+    joined = select(study.c.study_uid).join(patient, patient.c.id == study.c.patient)
+    return list(connection.execute(joined.where(patient.c.identity == identity).order_by(study.c.id)).scalars())
+
+
+def patient_of(connection: Connection, study_uid: str) -> str:
+    """The identity of the patient of an archived study; '' where there is no such study."""
+    joined = select(patient.c.identity).join(study, patient.c.id == study.c.patient)
+    return str(connection.execute(joined.where(study.c.study_uid == study_uid)).scalar() or "")
+
+
+def follower_of(connection: Connection, identity: str) -> str:
+    """The identity of the archived patient who was once called by this one; '' for none."""
+    value, issuer = parts_of(identity)
+    c = patient_id.c
+    joined = select(patient.c.identity).join(patient_id, patient.c.id == c.patient)
+    query = joined.where(c.value == value, c.issuer == issuer, c.kind == "prior").order_by(c.id)
+    return str(connection.execute(query).scalar() or "")
+
+
+def under_other_issuers(connection: Connection, identity: str) -> bool:
+    """Whether the archive has a patient of this number, but of another issuer or none."""
+    value, _ = parts_of(identity)
+    found = connection.execute(select(patient.c.identity).where(patient.c.patient_id == value)).scalars()
+    return any(each != identity for each in found)
+
+
+def edits_by(connection: Connection, actor: str, reason: str, since: int) -> list[str]:
+    """The edits that `actor` made for `reason` since then and that still hold, the latest first."""
+    c = edit.c
+    query = select(c.uid).where(c.at >= since, c.actor == actor, c.reason == reason, c.reverted_by == "")
+    return list(connection.execute(query.order_by(c.id.desc())).scalars())
+
+
+class Archived:
+    """The archive's patients, as far as messages change them."""
+
+    def __init__(self, database: Database, edits: Edits) -> None:
+        self._database, self._edits = database, edits
+
+    def update(self, identity: str, changes: Changes, who: Who) -> None:
+        """Correct what all of the patient's objects say of him, where they say something else. A patient of whom there
+        are no objects is none of the archive's."""
+        with self._database.reading() as connection:
+            held = model_of(connection, identity)
+        wanted = _archived(held or {}, changes)
+        if held is not None and wanted:
+            self._edits.attributes(Target.patient(identity), wanted, who)
+
+    def merge(self, prior: str, identity: str, changes: Changes, who: Who) -> None:
+        """Merge the patient `prior`, if there are objects of him, into `identity`; where there are none of her, he gets
+        her number, and `changes`. Raises Refused(BAD_REQUEST)."""
+        with self._database.reading() as connection:
+            held, there = model_of(connection, prior), model_of(connection, identity)
+        if held is None:
+            return
+        if there is not None:
+            self._edits.merge_patients(prior, identity, who)
+            return
+        value, issuer = parts_of(identity)
+        named: dict[str, Any] = dict(written(PATIENT_ID, value))
+        if parts_of(prior)[1] != issuer:
+            named[ISSUER] = written(ISSUER, issuer)[ISSUER] if issuer else None
+        # an edit of its own, so that it can be taken back whatever the patient was called later
+        self._edits.attributes(Target.patient(prior), named, who)
+        self.update(identity, changes, who)
+
+    def move(self, study_uids: Iterable[str], prior: str, identity: str, model: Mapping[str, Any], who: Who) -> None:
+        """Give those of the studies that are the patient `prior`'s to the patient `identity`, of whom `model` tells
+        where the archive doesn't know him yet."""
+        value, issuer = parts_of(identity)
+        named = {**_given(model), **written(PATIENT_ID, value), **(written(ISSUER, issuer) if issuer else {})}
+        for uid in study_uids:
+            with self._database.reading() as connection:
+                owner = patient_of(connection, uid)
+            if owner == prior:
+                self._edits.move_study(uid, named, who)
+
+    def revert(self, uids: Iterable[str], who: Who, *, structural: bool) -> None:
+        """Take edits back, the latest first. Raises Refused where others stand on them.
+
+        Where they are of a merge (`structural`), what a patient has been called since does not stand in the way: the
+        one who stays keeps that; one who had but got another number is called again what he was.
+        """
+        left: dict[str, Any] = {}
+        for uid in uids:
+            with self._database.reading() as connection:
+                past = edit_of(connection, uid)
+                later = later_edits(connection, past)
+            if past.kind != "attributes" or not structural:
+                self._edits.revert(uid, who)
+            elif _renames(past.arguments):
+                self._edits.revert(uid, who)
+                self.update(str(past.arguments["identity"]), left, who)
+            elif later:
+                left = {tag: old["value"] for tag, old in past.old["values"].items()}
+            else:
+                self._edits.revert(uid, who)
+
+
+def _renames(arguments: Mapping[str, Any]) -> bool:
+    return not IDENTIFYING.isdisjoint(arguments.get("changes", {}))
+
+
+def _archived(held: Mapping[str, Any], changes: Changes) -> dict[str, Any]:
+    """Those of `changes` that concern the objects, and differ. All are of type 2: what is deleted becomes empty."""
+    wanted = {tag: changes[tag] for tag in ARCHIVED if tag in changes}
+    return {tag: new or {"vr": vr_of(int(tag, 16))} for tag, new in differing(held, wanted).items()}
+
+
+def _given(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {tag: model[tag] for tag in ARCHIVED if values(model.get(tag))}

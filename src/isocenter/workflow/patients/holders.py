@@ -1,0 +1,112 @@
+"""Who else holds what a message says of a patient: the worklist, the procedure steps."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import Connection
+
+from isocenter.workflow.patients.attributes import ADMISSION_ID, Changes, differing, former, values
+from isocenter.workflow.steps import attributes as of_steps
+from isocenter.workflow.steps.steps import Step, Steps
+from isocenter.workflow.worklist.entries import Worklist
+from isocenter.workflow.worklist.rows import Entry
+from isocenter.workflow.worklist.states import OVER
+
+
+class Held(Protocol):
+    """One entry, or one step."""
+
+    @property
+    def id(self) -> int:
+        """Its number."""
+
+    @property
+    def identity(self) -> str:
+        """The patient's."""
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """What it says, as DICOM JSON."""
+
+
+class Keeper(Protocol):
+    """`worklist.entries.Worklist` and `steps.steps.Steps`, as far as patients concern them."""
+
+    def of_patient(self, connection: Connection, identity: str) -> Sequence[Any]:
+        """All that is the patient's."""
+
+    def give(self, connection: Connection, ids: Iterable[int], identity: str, changes: Changes) -> None:
+        """Give those of these that are still there to the patient, with `changes` to what they say of him; None takes
+        an attribute out."""
+
+
+class Holder(NamedTuple):
+    """One who holds."""
+
+    name: str
+    keeper: Keeper
+    takes: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    """Those of some changes that it takes."""
+    is_open: Callable[[Any], bool]
+    """Whether an entry is still to be worked on."""
+    studies: Callable[[Any], Iterable[str]]
+    """The studies that an entry is of."""
+
+
+def holders(worklist: Worklist, steps: Steps) -> tuple[Holder, ...]:
+    """The worklist and the procedure steps."""
+    return (
+        Holder("worklist", worklist, dict, _is_scheduled, _study_of),
+        Holder("steps", steps, of_steps.of_patient, _is_under_way, _studies_of),
+    )
+
+
+def _is_scheduled(entry: Entry) -> bool:
+    return entry.state not in OVER
+
+
+def _study_of(entry: Entry) -> Iterable[str]:
+    return (entry.study_uid,)
+
+
+def _is_under_way(step: Step) -> bool:
+    return step.state == "IN PROGRESS"
+
+
+def _studies_of(step: Step) -> Iterable[str]:
+    return step.study_uids
+
+
+Before = list[tuple[int, str, dict[str, Any]]]
+"""What takes changes back: number, former patient, and what the changed attributes said."""
+
+
+def give(connection: Connection, holder: Holder, held: Iterable[Held], identity: str, changes: Changes) -> Before:
+    """Have `held` say `changes`, of the patient `identity`. What takes that back, for those that changed."""
+    done: Before = []
+    for one in held:
+        wanted = differing(one.model, holder.takes(changes))
+        if wanted or one.identity != identity:
+            holder.keeper.give(connection, [one.id], identity, wanted)
+            done.append((one.id, one.identity, former(one.model, wanted)))
+    return done
+
+
+def take_back(connection: Connection, holder: Holder, identity: str, before: Before) -> None:
+    """Have them say again what they said, the latest change first. Those that are no longer the patient `identity`'s,
+    to whom they were given, have gone elsewhere since and stay there."""
+    here = {one.id for one in holder.keeper.of_patient(connection, identity)}
+    for number, owner, changes in reversed(before):
+        if number in here:
+            holder.keeper.give(connection, [number], owner, changes)
+
+
+def of_visit(held: Iterable[Any], *numbers: str) -> list[Any]:
+    """Those whose Admission ID is one of these numbers."""
+    wanted = {number for number in numbers if number}
+    return [one for one in held if values(one.model.get(ADMISSION_ID)) in wanted]
+
+
+def of_none(holder: Holder, held: Iterable[Any]) -> list[Any]:
+    """Those that are to be worked on and name no visit."""
+    return [one for one in held if holder.is_open(one) and not values(one.model.get(ADMISSION_ID))]

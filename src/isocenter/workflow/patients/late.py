@@ -1,0 +1,96 @@
+"""Objects that come under a number which was merged away before: they follow the merge.
+
+The archive itself remembers the numbers of patients it has merged (`index.moving`). Of a patient who had no objects at
+the time of the merge it knows nothing; the register does. So this follows the change feed, and has the archive merge a
+patient who turns up then. The edit bears the actor and the reason of the message, and is taken back with it.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from isocenter import telemetry
+from isocenter.archive.edits.making import Who
+from isocenter.database import Database, changes
+from isocenter.errors import Refused
+from isocenter.index.tables import consumer, patient, study
+from isocenter.jobs.runner import Again, Running
+from isocenter.workflow.patients import registered
+from isocenter.workflow.patients.archived import Archived
+from isocenter.workflow.patients.attributes import of_patient
+from isocenter.workflow.patients.events import Does
+from isocenter.workflow.patients.tables import patient_event, registered_patient
+
+log = telemetry.logger("patients.late")
+
+KIND: Final = "patients-follow"
+INTERVAL: Final = 5.0
+"""Seconds between looks at the change feed."""
+_NEWS: Final = frozenset({"stored", "restored"})
+_MOST: Final = 500
+
+
+class Late:
+    """Has late objects follow merges."""
+
+    def __init__(self, database: Database, archive: Archived) -> None:
+        self._database, self._archive = database, archive
+
+    def handle(self, running: Running) -> Again:
+        """A handler of `jobs.Runner`; one job, with a unique key."""
+        self._begin()
+        while not running.cancelled() and self.step():
+            pass
+        return Again(INTERVAL)
+
+    def step(self) -> bool:
+        """Look at the next changes; False if that was all. What fails in between is looked at again."""
+        with self._database.reading() as connection:
+            found = changes.read(connection, changes.position(connection, KIND), _MOST)
+            if not found:
+                return False
+            studies = {one.study_uid for one in found if one.kind in _NEWS and one.study_uid}
+            merged = _merged(connection, studies) if studies else []
+        for identity in merged:
+            self._follow(identity)
+        with self._database.writing() as connection:
+            changes.acknowledge(connection, KIND, found[-1].position)
+        return len(found) == _MOST
+
+    def _begin(self) -> None:
+        """The first time it begins with what comes: nobody was merged before."""
+        with self._database.writing() as connection:
+            if connection.execute(consumer.select().where(consumer.c.name == KIND)).first() is None:
+                changes.acknowledge(connection, KIND, changes.end(connection))
+
+    def _follow(self, identity: str) -> None:
+        with self._database.reading() as connection:
+            target = registered.current(connection, identity)
+            person = registered.of(connection, target)
+            who = _who(connection, identity)
+        if target == identity:
+            return
+        try:
+            self._archive.merge(identity, target, of_patient(person.model) if person else {}, who)
+        except Refused as refused:
+            log.warning("late.not-merged", reason=refused.reason)
+        else:
+            log.info("late.merged")
+
+
+def _merged(connection: Connection, studies: Iterable[str]) -> list[str]:
+    """The patients of these studies whose numbers were merged away."""
+    joined = study.join(patient, patient.c.id == study.c.patient)
+    joined = joined.join(registered_patient, registered_patient.c.identity == patient.c.identity)
+    query = select(patient.c.identity).select_from(joined).distinct()
+    wanted = query.where(study.c.study_uid.in_(list(studies)), registered_patient.c.merged_into != "")
+    return list(connection.execute(wanted).scalars())
+
+
+def _who(connection: Connection, identity: str) -> Who:
+    """Who merged the number away, and why."""
+    c = patient_event.c
+    query = select(c.actor, c.reason).where(c.prior == identity, c.kind == Does.MERGE, c.undone_at == 0)
+    row = connection.execute(query.order_by(c.id.desc())).first()
+    return Who(row[0], row[1]) if row is not None else Who("hl7", "the number was merged away")

@@ -1,0 +1,251 @@
+"""Registered patients: their demographics and visits, and whose place another has taken.
+
+A patient's identity is issuer, backslash, id. One who was merged into another stays as a row that names the other: a
+later order, object or message under the former identity is the other's.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from isocenter.index.level_models import dumped, loaded
+from isocenter.workflow.patients.attributes import Changes, parts_of
+from isocenter.workflow.patients.tables import registered_link, registered_patient, registered_visit
+from isocenter.workflow.worklist.attributes import Model, changed, identified
+
+_MOST = 100
+"""Merges one after another that are followed; more would be a circle, which `merge` never makes."""
+
+
+# made once: building a statement costs more than the database does with it
+_p, _v = registered_patient.c, registered_visit.c
+_OF: Final = select(_p.id, _p.identity, _p.attributes, _p.merged_into).where(_p.identity == bindparam("wanted"))
+_OF_LOCKED: Final = _OF.with_for_update()
+_FOLLOWING: Final = select(_p.merged_into).where(_p.identity == bindparam("wanted"))
+_VISITS: Final = (
+    select(_v.visit_id, _v.account, _v.state, _v.attributes)
+    .where(_v.patient == bindparam("wanted"))
+    .order_by(_v.changed_at.desc(), _v.id.desc())
+)
+
+
+class Visit(NamedTuple):
+    """A visit, or an encounter (PS3.3 C.3)."""
+
+    visit_id: str
+    account: str
+    state: str
+    model: Model
+
+
+class Registered(NamedTuple):
+    """A patient as registered."""
+
+    id: int
+    identity: str
+    model: Model
+    merged_into: str
+
+
+def of(connection: Connection, identity: str, *, locked: bool = False) -> Registered | None:
+    """The patient of exactly this identity, `locked` until the transaction ends."""
+    row = connection.execute(_OF_LOCKED if locked else _OF, {"wanted": identity}).first()
+    return Registered(row[0], row[1], loaded(row[2]), row[3]) if row is not None else None
+
+
+def current(connection: Connection, identity: str) -> str:
+    """The identity that `identity` goes by now: itself, or that of the patient it was merged into."""
+    found = identity
+    for _ in range(_MOST):
+        following = connection.execute(_FOLLOWING, {"wanted": found}).scalar()
+        if not following:
+            break
+        found = following
+    return found
+
+
+def merged_into(connection: Connection, identity: str) -> list[str]:
+    """The identities that were merged into this one, directly or through others."""
+    found, c = [identity], registered_patient.c
+    for each in found:
+        rows = connection.execute(select(c.identity).where(c.merged_into == each).order_by(c.identity)).scalars()
+        found.extend(row for row in rows if row not in found)
+    return found[1:]
+
+
+def visits(connection: Connection, patient: int) -> list[Visit]:
+    """The patient's visits, the latest change first."""
+    rows = connection.execute(_VISITS, {"wanted": patient})
+    return [Visit(row[0], row[1], row[2], loaded(row[3])) for row in rows]
+
+
+def links(connection: Connection, identity: str) -> list[str]:
+    """The identities of the same person that are linked with this one."""
+    c = registered_link.c
+    there = connection.execute(select(c.other).where(c.identity == identity)).scalars()
+    back = connection.execute(select(c.identity).where(c.other == identity)).scalars()
+    return sorted({*there, *back})
+
+
+class Register:
+    """Writes registered patients. Each method takes the connection of an open writing transaction."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+
+    def put(self, connection: Connection, identity: str, changes: Changes, source: str) -> Registered:
+        """Register the patient, or change what is registered of her; None takes an attribute out."""
+        at = self._clock()
+        patient_id, issuer = parts_of(identity)
+        row = {"identity": identity, "patient_id": patient_id, "issuer": issuer, "source": source}
+        _insert_new(connection, registered_patient, {**row, "created_at": at, "changed_at": at}, ("identity",))
+        held = of(connection, identity, locked=True)
+        assert held is not None, "it was inserted"
+        model = identified(changed(held.model, changes), identity)
+        if model != held.model:
+            table = registered_patient
+            values = {"attributes": dumped(model), "source": source, "changed_at": at}
+            connection.execute(update(table).where(table.c.id == held.id).values(**values))
+        return held._replace(model=model)
+
+    def merge(self, connection: Connection, prior: str, identity: str, source: str) -> None:
+        """From now on `prior` is `identity`; both are registered where they are not. What was merged into `prior`
+        follows through it."""
+        for each in sorted((prior, identity)):
+            self.put(connection, each, {}, source)
+        c = registered_patient.c
+        connection.execute(update(registered_patient).where(c.identity == identity).values(merged_into=""))
+        values = {"merged_into": identity, "changed_at": self._clock()}
+        connection.execute(update(registered_patient).where(c.identity == prior).values(**values))
+        self._move_visits(connection, prior, identity)
+
+    def _move_visits(self, connection: Connection, prior: str, identity: str) -> None:
+        """A visit that both have stays where it is."""
+        origin, target = of(connection, prior), of(connection, identity)
+        assert origin is not None and target is not None, "both are registered"  # noqa: PT018
+        c = registered_visit.c
+        known = select(c.visit_id).where(c.patient == target.id)
+        wanted = (c.patient == origin.id) & c.visit_id.not_in(list(connection.execute(known).scalars()))
+        connection.execute(update(registered_visit).where(wanted).values(patient=target.id))
+
+    def put_visit(self, connection: Connection, patient: int, visit: Visit, changes: Changes) -> None:
+        """Give the patient a visit, or change it: `visit` names it and says its account and state ('' for no news)."""
+        c, at = registered_visit.c, self._clock()
+        row = {"patient": patient, "visit_id": visit.visit_id, "state": "active", "changed_at": at}
+        _insert_new(connection, registered_visit, row, ("patient", "visit_id"))
+        here = (c.patient == patient) & (c.visit_id == visit.visit_id)
+        held = connection.execute(select(c.attributes).where(here).with_for_update()).scalar_one()
+        told = {"account": visit.account, "state": visit.state}
+        values: dict[str, Any] = {name: value for name, value in told.items() if value}
+        model = changed(loaded(held), changes)
+        values |= {"attributes": dumped(model) if model else "", "changed_at": at}
+        connection.execute(update(registered_visit).where(here).values(**values))
+
+    def drop_visit(self, connection: Connection, patient: int, visit_id: str) -> None:
+        """Forget a visit."""
+        c = registered_visit.c
+        connection.execute(delete(registered_visit).where(c.patient == patient, c.visit_id == visit_id))
+
+    def link(self, connection: Connection, identity: str, other: str) -> None:
+        """Note that both are one person."""
+        one, two = sorted((identity, other))
+        _insert_new(connection, registered_link, {"identity": one, "other": two}, ("identity", "other"))
+
+    def unlink(self, connection: Connection, identity: str, other: str) -> None:
+        """Take that back."""
+        one, two = sorted((identity, other))
+        c = registered_link.c
+        connection.execute(delete(registered_link).where(c.identity == one, c.other == two))
+
+    def delete(self, connection: Connection, identity: str) -> None:
+        """Take the patient out of the register."""
+        held = of(connection, identity, locked=True)
+        if held is None:
+            return
+        connection.execute(delete(registered_visit).where(registered_visit.c.patient == held.id))
+        linked = (registered_link.c.identity == identity) | (registered_link.c.other == identity)
+        connection.execute(delete(registered_link).where(linked))
+        connection.execute(delete(registered_patient).where(registered_patient.c.id == held.id))
+
+    def saved(self, connection: Connection, identities: Iterable[str]) -> dict[str, Any]:
+        """What it takes to make these registrations again; null for one that is none."""
+        return {identity: _saved(connection, identity) for identity in identities}
+
+    def take_back(self, connection: Connection, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Undo what made of `before` what is in `after` (both as `saved`); what changed since stays as it is."""
+        for identity, was in before.items():
+            then, present = after[identity], _saved(connection, identity)
+            if present == then and was is None:
+                self.delete(connection, identity)
+            elif present is not None or was is not None:
+                nobody = {"model": {}, "merged_into": "", "source": "", "visits": [], "links": []}
+                self._take_back(connection, identity, was or nobody, then or nobody, present or nobody)
+
+    def _take_back(
+        self,
+        connection: Connection,
+        identity: str,
+        was: Mapping[str, Any],
+        then: Mapping[str, Any],
+        present: Mapping[str, Any],
+    ) -> None:
+        undone = {
+            tag: was["model"].get(tag)
+            for tag in {**was["model"], **then["model"]}
+            if was["model"].get(tag) != then["model"].get(tag) == present["model"].get(tag)
+        }
+        held = self.put(connection, identity, undone, was["source"] or present["source"])
+        if was["merged_into"] != then["merged_into"] == present["merged_into"]:
+            c = registered_patient.c
+            connection.execute(update(registered_patient).where(c.id == held.id).values(merged_into=was["merged_into"]))
+        _take_back_visits(self, connection, held.id, *(_by_number(each["visits"]) for each in (was, then, present)))
+        for other in set(then["links"]) - set(was["links"]):
+            self.unlink(connection, identity, other)
+        for other in set(was["links"]) - set(then["links"]):
+            self.link(connection, identity, other)
+
+
+def _by_number(listed: Sequence[Any]) -> dict[str, list[Any]]:
+    return {visit[0]: list(visit) for visit in listed}
+
+
+def _take_back_visits(
+    register: Register,
+    connection: Connection,
+    patient: int,
+    was: Mapping[str, Any],
+    then: Mapping[str, Any],
+    present: Mapping[str, Any],
+) -> None:
+    for number in {**was, **then}:
+        former, there = was.get(number), present.get(number)
+        if former == then.get(number) or there != then.get(number):
+            continue
+        register.drop_visit(connection, patient, number)
+        if former is not None:
+            visit_id, account, state, model = former
+            register.put_visit(connection, patient, Visit(visit_id, account, state, {}), model)
+
+
+def _saved(connection: Connection, identity: str) -> dict[str, Any] | None:
+    held = of(connection, identity)
+    if held is None:
+        return None
+    source = connection.execute(select(registered_patient.c.source).where(registered_patient.c.id == held.id)).scalar()
+    # oldest first, as they are to be made again
+    listed: Sequence[Visit] = visits(connection, held.id)[::-1]
+    return {
+        "model": held.model,
+        "merged_into": held.merged_into,
+        "source": source,
+        "visits": [list(visit) for visit in listed],
+        "links": links(connection, identity),
+    }
+
+
+def _insert_new(connection: Connection, table: Table, row: Mapping[str, Any], key: Sequence[str]) -> None:
+    """Insert a row, unless there is one of its key: two feeds may speak of one patient at once."""
+    made = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(made(table).values(**row).on_conflict_do_nothing(index_elements=list(key)))

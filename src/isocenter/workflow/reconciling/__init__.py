@@ -1,0 +1,1 @@
+"""Reconciliation: studies that wait for the right patient and order, and those that are corrected after they came."""

@@ -1,0 +1,1 @@
+"""Scheduled procedure steps: keeping them, searching them, what modalities see of them."""

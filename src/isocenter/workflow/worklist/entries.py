@@ -1,0 +1,249 @@
+"""The worklist: one entry for each scheduled procedure step, what it is made of and what becomes of it.
+
+Every writing method takes the connection of an open `Database.writing()`, so that a message or a request is one
+transaction, and appends a row to the change feed: `scheduled` for an entry that is new or changed, `unscheduled` for
+one that was cancelled or taken out. An order is known by its `order_key`, which is the caller's own.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
+
+from isocenter.database import Database, changes
+from isocenter.dicom.folding import fold
+from isocenter.dicom.uids import MODALITY_WORKLIST_FIND, new_uid
+from isocenter.errors import Reason, Refused
+from isocenter.workflow.worklist import attributes as of
+from isocenter.workflow.worklist.attributes import Model
+from isocenter.workflow.worklist.rows import COLUMNS, Entry, entry_of
+from isocenter.workflow.worklist.searching import Query, search
+from isocenter.workflow.worklist.states import OVER, State, state_named
+from isocenter.workflow.worklist.tables import worklist_item as item
+from isocenter.workflow.worklist.tables import worklist_station as station
+
+SCHEDULED, UNSCHEDULED = "scheduled", "unscheduled"
+"""Kinds of change (`database.changes`)."""
+_BINDS: Final = 500
+_DIGITS: Final = 11
+_IDENTITY: Final = frozenset({of.PATIENT_ID, of.ISSUER, of.STEPS})
+# made once: messages put entries by the hundred a second
+_OF_ORDER: Final = select(*COLUMNS).where(item.c.order_key == bindparam("named")).order_by(item.c.id)
+_INSERT: Final = insert(item).returning(item.c.id)
+_INSERT_STATIONS: Final = insert(station)
+_UPDATE: Final = update(item).where(item.c.id == bindparam("named"))
+
+
+def now() -> int:
+    """Microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+class Worklist:
+    """The entries of one installation. What is not found is no error."""
+
+    def __init__(self, database: Database, clock: Callable[[], int] = now) -> None:
+        self.database = database
+        self._clock = clock
+
+    def put(
+        self, connection: Connection, order_key: str, model: Model, *, state: State | None = None, source: str = ""
+    ) -> Entry:
+        """Make an entry of `model`, or put it in the place of the one of the same order and step.
+
+        `model` is whole and has one item in Scheduled Procedure Step Sequence. Study Instance UID, Requested Procedure
+        ID and Scheduled Procedure Step ID are given where they are absent, the same ones again for the same order. The
+        state stays if `state` is None; a new one is as the model says, else SCHEDULED. Raises Refused(BAD_REQUEST).
+        """
+        of.check(model)
+        siblings = self.of_order(connection, order_key)
+        step_id = of.text(of.step_of(model), of.STEP_ID) or _only_step(siblings) or f"S{_number()}"
+        former = next((one for one in siblings if one.step_id == step_id), None)
+        state = state or (former.state if former else _told(model))
+        uid = former.uid if former is not None else new_uid()
+        whole = {**_whole(model, step_id, state, former, siblings), **_instance(uid)}
+        if former is None:
+            return self._insert(connection, (order_key, uid), whole, state, source)
+        if former.model == whole and former.state is state:
+            return former
+        return self._update(connection, former, whole, state)
+
+    def of_order(self, connection: Connection, order_key: str) -> list[Entry]:
+        """The entries of an order, in the order in which they were made."""
+        return [entry_of(row) for row in connection.execute(_OF_ORDER, {"named": order_key})]
+
+    def of_study(self, connection: Connection, study_uid: str) -> list[Entry]:
+        """Those of a study."""
+        return _entries(connection, item.c.study_uid == study_uid) if study_uid else []
+
+    def of_patient(self, connection: Connection, identity: str) -> list[Entry]:
+        """Those of a patient: issuer, backslash, id."""
+        return _entries(connection, item.c.identity == identity)
+
+    def of_ids(self, connection: Connection, ids: Iterable[int]) -> list[Entry]:
+        """Those with these ids."""
+        wanted = sorted(set(ids))
+        pages = (wanted[start : start + _BINDS] for start in range(0, len(wanted), _BINDS))
+        return [entry for page in pages for entry in _entries(connection, item.c.id.in_(page))]
+
+    def of_uid(self, connection: Connection, uid: str) -> Entry | None:
+        """The one with this UID."""
+        return next(iter(_entries(connection, item.c.uid == uid)), None)
+
+    def referenced(
+        self,
+        connection: Connection,
+        *,
+        accession: str = "",
+        requested_procedure_id: str = "",
+        step_id: str = "",
+        study_uid: str = "",
+        patient_id: str = "",
+    ) -> list[Entry]:
+        """What a procedure step or an object refers to: the entries to which all that is given applies; none where
+        nothing is given."""
+        given = (
+            *((item.c.accession, accession), (item.c.procedure_id, requested_procedure_id)),
+            *((item.c.step_id, step_id), (item.c.study_uid, study_uid), (item.c.patient_fold, fold(patient_id))),
+        )
+        conditions = [column == value for column, value in given if value]
+        found = _entries(connection, *conditions) if conditions else []
+        return [one for one in found if not patient_id or of.text(one.model, of.PATIENT_ID) == patient_id.strip()]
+
+    def matching(self, query: Query) -> Iterator[list[Entry]]:
+        """What a query finds, in pages, by start; no connection is held between them. Raises
+        Refused(IDENTIFIER_MISMATCH) at once for values that can't be read."""
+        pages = search(self.database, query)
+        return ([entry_of(row) for row in page] for page in pages)
+
+    def set_state(self, connection: Connection, ids: Iterable[int], state: State) -> None:
+        """Bring entries into a state."""
+        for entry in self.of_ids(connection, ids):
+            if entry.state is not state:
+                self._update(connection, entry, _whole(entry.model, entry.step_id, state, entry), state)
+
+    def remove(self, connection: Connection, ids: Iterable[int]) -> None:
+        """Take entries out for good."""
+        for entry in self.of_ids(connection, ids):
+            connection.execute(delete(station).where(station.c.item == entry.id))
+            connection.execute(delete(item).where(item.c.id == entry.id))
+            if entry.state not in OVER:
+                self._tell(connection, UNSCHEDULED, entry.study_uid)
+
+    def update_patient(self, connection: Connection, identity: str, changes: Mapping[str, Any]) -> int:
+        """Change what the entries of a patient say of him, or of his visit: attributes by tag, None to take one out.
+        What identifies him stays. Returns how many entries there are."""
+        wanted = {tag: attribute for tag, attribute in changes.items() if tag not in _IDENTITY}
+        found = self.of_patient(connection, identity)
+        for entry in found:
+            self._change(connection, entry, of.changed(entry.model, wanted))
+        return len(found)
+
+    def merge_patients(
+        self, connection: Connection, prior: str, identity: str, changes: Mapping[str, Any]
+    ) -> list[int]:
+        """Give all entries of the patient `prior` to the patient `identity`, with `changes` to what they say of him.
+        Returns their ids, for `give` to undo it."""
+        ids = [entry.id for entry in self.of_patient(connection, prior)]
+        self.give(connection, ids, identity, changes)
+        return ids
+
+    def give(self, connection: Connection, ids: Iterable[int], identity: str, changes: Mapping[str, Any]) -> None:
+        """Give these entries to the patient `identity`, with `changes` to what they say of him."""
+        wanted = {tag: attribute for tag, attribute in changes.items() if tag not in _IDENTITY}
+        for entry in self.of_ids(connection, ids):
+            self._change(connection, entry, of.identified(of.changed(entry.model, wanted), identity))
+
+    def _change(self, connection: Connection, entry: Entry, model: Model) -> None:
+        if model != entry.model:
+            of.check(model)
+            self._update(connection, entry, model, entry.state)
+
+    def _insert(self, connection: Connection, names: tuple[str, str], model: Model, state: State, source: str) -> Entry:
+        at, (order_key, uid) = self._clock(), names
+        columns = of.columns_of(model)
+        row = {**columns, "uid": uid, "order_key": order_key, "state": state, "attributes": _dumped(model)}
+        times = {"created_at": at, "changed_at": at, "source": source}
+        made = connection.execute(_INSERT, {**row, **times}).scalar_one()
+        self._stations(connection, made, model, columns["start_date"])
+        self._tell(connection, UNSCHEDULED if state is State.CANCELLED else SCHEDULED, columns["study_uid"])
+        known = (columns["step_id"], columns["study_uid"], columns["identity"])
+        return Entry(made, uid, order_key, *known, state, model, at)
+
+    def _update(self, connection: Connection, entry: Entry, model: Model, state: State) -> Entry:
+        at, columns = self._clock(), of.columns_of(model)
+        values = {**columns, "state": state, "attributes": _dumped(model), "changed_at": at}
+        connection.execute(_UPDATE, {**values, "named": entry.id})
+        if _places(model) != _places(entry.model):
+            connection.execute(delete(station).where(station.c.item == entry.id))
+            self._stations(connection, entry.id, model, columns["start_date"])
+        if columns["study_uid"] != entry.study_uid:
+            self._tell(connection, UNSCHEDULED, entry.study_uid)
+        self._tell(connection, UNSCHEDULED if state is State.CANCELLED else SCHEDULED, columns["study_uid"])
+        changed = entry._replace(study_uid=columns["study_uid"], identity=columns["identity"])
+        return changed._replace(state=state, model=model, changed_at=at)
+
+    def _stations(self, connection: Connection, owner: int, model: Model, start_date: str) -> None:
+        rows = [{"item": owner, "station": title, "start_date": start_date} for title in of.stations_of(model)]
+        if rows:
+            connection.execute(_INSERT_STATIONS, rows)
+
+    def _tell(self, connection: Connection, kind: str, study_uid: str) -> None:
+        changes.append(connection, kind, self._clock(), study_uid=study_uid)
+
+
+def _entries(connection: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
+    rows = connection.execute(select(*COLUMNS).where(*conditions).order_by(item.c.id))
+    return [entry_of(row) for row in rows]
+
+
+def _places(model: Model) -> tuple[list[str], str]:
+    return of.stations_of(model), of.text(of.step_of(model), of.START_DATE)
+
+
+def _only_step(entries: Sequence[Entry]) -> str:
+    """The step that is meant where an order has but one and none is named."""
+    return entries[0].step_id if len(entries) == 1 else ""
+
+
+def _told(model: Model) -> State:
+    return state_named(of.text(of.step_of(model), of.STATUS)) or State.SCHEDULED
+
+
+def _whole(model: Model, step_id: str, state: State, former: Entry | None, siblings: Sequence[Entry] = ()) -> Model:
+    """`model` with what every answer has to hold; identifiers once given stay."""
+    step = {**of.step_of(model), **of.written(of.STEP_ID, step_id), **of.written(of.STATUS, state.value)}
+    whole = {**model, of.STEPS: {"vr": "SQ", "Value": [step]}}
+    kin = [former] if former is not None else list(siblings)
+    if not of.text(model, of.PROCEDURE):
+        known = _procedure(kin[0]) if kin else of.text(model, of.ACCESSION)
+        whole.update(of.written(of.PROCEDURE, known or f"P{_number()}"))
+    if not of.text(model, of.STUDY):
+        wanted = of.text(whole, of.PROCEDURE)
+        studies = [one.study_uid for one in kin if one is former or _procedure(one) == wanted]
+        whole.update(of.written(of.STUDY, studies[0] if studies else new_uid()))
+    return whole
+
+
+def _instance(uid: str) -> Model:
+    """The unique key of I-WLM-05."""
+    return {**of.written(of.SOP_CLASS, MODALITY_WORKLIST_FIND), **of.written(of.SOP_INSTANCE, uid)}
+
+
+def _procedure(entry: Entry) -> str:
+    return of.text(entry.model, of.PROCEDURE)
+
+
+def _number() -> str:
+    """Digits that nothing else has, for an identifier of at most 16 characters."""
+    return str(secrets.randbelow(10**_DIGITS)).zfill(_DIGITS)
+
+
+def _dumped(model: Model) -> str:
+    try:
+        return msgspec.json.encode(model, order="sorted").decode()
+    except (UnicodeEncodeError, TypeError) as fault:
+        raise Refused(Reason.BAD_REQUEST, "a value that no text can hold") from fault

@@ -1,0 +1,383 @@
+"""Messages through store, handler and acknowledgement, on both databases."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from isocenter.config.hl7 import Destination, Feed, Hl7
+from isocenter.database import Database
+from isocenter.errors import Reason, Refused, Retriable
+from isocenter.hl7.errors import Condition, Location, MessageError
+from isocenter.hl7.message import Message, parsed
+from isocenter.workflow.messages.keeping import SAME_ID
+from message_handlers import SENDER, Noting, Reception, at_once, message, noted
+
+WRONG = MessageError(Condition.REQUIRED_FIELD, "there is no name", Location("PID", 1, 5))
+
+
+@pytest.fixture
+def reception(sqlite_database: Database) -> Reception:
+    return Reception(sqlite_database)
+
+
+def states(reception: Reception) -> list[tuple[str, str, str]]:
+    """State, control ID and flag of each message, the oldest first."""
+    return [(each.state, each.control_id, each.flag) for each in reversed(reception.messages.listed())]
+
+
+@pytest.mark.req("M-HL7-01")
+def test_a_message_is_kept_as_it_came_and_processed(any_database: Database) -> None:
+    reception = Reception(any_database)
+    data = message(7, 1234)
+    assert reception.code(data) == "AA"
+    assert noted(reception.database) == ["1234"]
+    (kept,) = reception.messages.listed()
+    assert (kept.feed, kept.kind, kept.state, kept.address) == ("RIS^HOSP", "ADT^A08", "processed", SENDER[0])
+    content, answer = reception.messages.content(kept.id) or (b"", b"")
+    assert content == data
+    assert parsed(answer).value("MSA-2") == "7"
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_the_same_message_again_is_answered_from_memory(any_database: Database, outside: bool) -> None:
+    reception = Reception(any_database, Noting(outside=outside))
+    first = reception.answers(message())
+    again = reception.answers(message() + b"\r\n")
+    assert [each.written() for each in again] == [each.written() for each in first]
+    assert noted(any_database) == ["1"]
+    assert reception.handler.prepared == (["1"] if outside else [])
+
+
+def test_the_same_id_with_other_content_is_processed_and_flagged(any_database: Database) -> None:
+    reception = Reception(any_database)
+    assert [reception.code(message(5, patient)) for patient in ("A", "B", "A")] == ["AA"] * 3
+    assert noted(reception.database) == ["A", "B"]
+    assert states(reception) == [("processed", "5", ""), ("processed", "5", SAME_ID)]
+
+
+def test_other_senders_have_ids_of_their_own(reception: Reception) -> None:
+    assert [reception.code(message(5, 1, sender=who)) for who in ("A|H", "B|H", "A|G")] == ["AA"] * 3
+    assert [flag for _, _, flag in states(reception)] == ["", "", ""]
+
+
+def test_what_was_refused_may_come_again(reception: Reception) -> None:
+    """Nothing was done, so it is not answered from memory: what it lacked may be there now."""
+    faults: Iterator[MessageError | None] = iter((WRONG, None))
+
+    def apply(_message: Message) -> None:
+        if (fault := next(faults)) is not None:
+            raise fault
+
+    reception.handler.on_apply = apply
+    (refused,) = reception.answers(message())
+    assert (refused.value("MSA-1"), refused.value("ERR-2.1"), refused.value("ERR-2.3")) == ("AE", "PID", "5")
+    assert noted(reception.database) == []
+    assert reception.messages.listed()[0].error == "101 PID[1]-5 there is no name"
+    assert reception.code(message()) == "AA"
+    assert noted(reception.database) == ["1"]
+    assert [(each.state, each.runs, each.error) for each in reception.messages.listed()] == [("processed", 2, "")]
+
+
+def test_warnings_stand_beside_success(reception: Reception) -> None:
+    reception.handler.on_apply = lambda _: [WRONG]
+    (answer,) = reception.answers(message())
+    assert (answer.value("MSA-1"), answer.value("ERR-4")) == ("AA", "W")
+    assert reception.messages.listed()[0].state == "processed"
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_a_fault_of_ours_refuses_one_message(sqlite_database: Database, outside: bool) -> None:
+    """Without a word of it in the answer; what comes next is processed."""
+    reception = Reception(sqlite_database, Noting(outside=outside))
+
+    def fail(message: Message) -> None:
+        if message.value("PID-3") == "BAD":
+            raise RuntimeError("JANE DOE")
+
+    reception.handler.on_before = reception.handler.on_apply = fail
+    (answer,) = reception.answers(message(1, "BAD"))
+    assert (answer.value("MSA-1"), answer.value("ERR-3")) == ("AE", "207")
+    assert "JANE" not in answer.written() + reception.messages.listed()[0].error
+    assert reception.code(message(2, "GOOD")) == "AA"
+    assert noted(sqlite_database) == ["GOOD"]
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_what_the_archive_refuses_is_told(sqlite_database: Database, outside: bool) -> None:
+    reception = Reception(sqlite_database, Noting(outside=outside))
+
+    def refuse(_message: Message) -> None:
+        raise Refused(Reason.NOT_FOUND, "there is no such study")
+
+    reception.handler.on_before = reception.handler.on_apply = refuse
+    (answer,) = reception.answers(message())
+    assert (answer.value("MSA-1"), answer.value("ERR-8")) == ("AE", "there is no such study")
+
+
+def test_no_answer_where_the_database_is_away(reception: Reception) -> None:
+    """So that the message is sent again; nothing is half done."""
+
+    def away(_message: Message) -> None:
+        raise OperationalError("select", {}, Exception())
+
+    reception.handler.on_apply = away
+    with pytest.raises(Retriable):
+        reception.answers(message())
+    assert reception.messages.listed() == []
+    reception.handler.on_apply = lambda _: None
+    assert reception.code(message()) == "AA"
+    assert noted(reception.database) == ["1"]
+
+
+def test_one_lost_transaction_is_tried_again(reception: Reception) -> None:
+    """A deadlock, or a connection that broke."""
+    tries = iter((True, False))
+
+    def away(_message: Message) -> None:
+        if next(tries):
+            raise OperationalError("select", {}, Exception())
+
+    reception.handler.on_apply = away
+    assert reception.code(message()) == "AA"
+    assert noted(reception.database) == ["1"]
+
+
+# --- what is not for us
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "condition", "field"),
+    [
+        ({"kind": "ADT^A99"}, "AR", "201", "9"),
+        ({"kind": "BAR^P01"}, "AR", "200", "9"),
+        ({"kind": ""}, "AE", "101", "9"),
+        ({"processing": "T"}, "AR", "202", "11"),
+        ({"version": "3.0"}, "AR", "203", "12"),
+        ({"control_id": ""}, "AE", "101", "10"),
+    ],
+)
+def test_what_the_header_says_is_looked_at_first(
+    reception: Reception, changed: dict[str, str], code: str, condition: str, field: str
+) -> None:
+    (answer,) = reception.answers(message(**changed))  # type: ignore[arg-type]
+    assert answer.value("MSA-1") == code
+    if "version" not in changed:
+        assert (answer.value("ERR-3"), answer.value("ERR-2.3")) == (condition, field)
+    assert noted(reception.database) == []
+    assert reception.messages.listed()[0].error.startswith(f"{condition} MSH[1]-{field}")
+    assert reception.handler.feeds == []
+
+
+def test_a_type_may_have_a_handler_for_all_its_events(reception: Reception) -> None:
+    assert reception.code(message(kind="ORM^O77")) == "AA"
+    assert reception.code(message(kind="ORM")) == "AA"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"garbage", b"MSH|", b"MSH|^~\\&|", b"PID|||1", b"MSH|^~\\&|RIS|HOSP|I|R|||ADT^A08|9|P|2.5\r\rxyz\r",
+        "MSH|^~\\&|RIS|HOSP|I|R|||ADT^A08|9|P|2.5\rPID|||Ü".encode(),
+        b"MSH|^~\\&|RIS|HOSP|I|R|||ADT^A08|9|P|2.5||||||KLINGON\rPID|||1", b"M\0S\0H\0|\0", b"\xff\xfeM\0",
+    ],
+)  # fmt: skip
+def test_what_can_not_be_read_is_kept_and_refused(reception: Reception, data: bytes) -> None:
+    """By its control ID, where the header could be read."""
+    (answer,) = reception.answers(data)
+    assert answer.value("MSA-1") == "AE"
+    assert answer.value("MSA-2") == ("9" if b"|9|" in data else "")
+    assert answer.first("ERR").raw(3)
+    (kept,) = reception.messages.listed()
+    assert kept.state == "refused"
+    assert (reception.messages.content(kept.id) or (b"",))[0] == data
+
+
+def test_a_message_that_is_too_large_is_answered_by_its_beginning(reception: Reception) -> None:
+    (answer,) = (parsed(each) for each in reception.receiver.refuse(message(77)[:100], SENDER))
+    assert (answer.value("MSA-1"), answer.value("MSA-2")) == ("AE", "77")
+    assert "larger than" in answer.value("ERR-8")
+
+
+# --- enhanced mode
+
+
+@pytest.mark.parametrize(
+    ("accept", "application", "good", "bad"),
+    [
+        ("", "", ["AA"], ["AE"]),
+        ("AL", "AL", ["CA", "AA"], ["CA", "AE"]),
+        ("AL", "NE", ["CA"], ["CA"]),
+        ("AL", "ER", ["CA"], ["CA", "AE"]),
+        ("NE", "AL", ["AA"], ["AE"]),
+        ("NE", "NE", [], []),
+        ("ER", "SU", ["AA"], []),
+    ],
+)
+def test_enhanced_mode(
+    sqlite_database: Database, accept: str, application: str, good: list[str], bad: list[str]
+) -> None:
+    """Told that it is kept only once it is, then what became of it; the same once more where it comes again."""
+    reception = Reception(sqlite_database)
+
+    def refuse(message: Message) -> None:
+        if message.value("PID-3") == "BAD":
+            raise WRONG
+
+    reception.handler.on_apply = refuse
+    for patient, expected in (("GOOD", good), ("BAD", bad), ("GOOD", good)):
+        data = message(patient, patient, accept=accept, application=application)
+        said: list[str] = []
+        for answer in reception.receiver.handle(data, SENDER):
+            said.append(parsed(answer).value("MSA-1"))
+            assert reception.messages.listed()[0].control_id in (patient, "BAD"), "told before it was kept"
+        assert said == expected
+    assert noted(sqlite_database) == ["GOOD"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "application", "codes"),
+    [("AL", "AL", ["CR"]), ("ER", "NE", ["CR"]), ("NE", "AL", ["AR"]), ("NE", "NE", [])],
+)
+def test_enhanced_mode_at_the_door(reception: Reception, accept: str, application: str, codes: list[str]) -> None:
+    answers = reception.answers(message(processing="X", accept=accept, application=application))
+    assert [each.value("MSA-1") for each in answers] == codes
+
+
+def test_a_message_that_was_accepted_is_processed_though_its_sender_hangs_up(reception: Reception) -> None:
+    answers = iter(reception.receiver.handle(message(accept="AL", application="AL"), SENDER))
+    assert parsed(next(answers)).value("MSA-1") == "CA"
+    assert states(reception) == [("received", "1", "")]
+    list(answers)
+    assert noted(reception.database) == ["1"]
+
+
+def test_application_acknowledgements_may_go_elsewhere(sqlite_database: Database) -> None:
+    settings = Hl7(
+        feeds=(Feed(name="ris", answers="back"),), destinations=(Destination(name="back", host="ris", port=2576),)
+    )
+    reception = Reception(sqlite_database, settings=settings)
+    answers = reception.answers(message(9, accept="AL", application="AL"))
+    assert [each.value("MSA-1") for each in answers] == ["CA"]
+    assert reception.code(message(10)) == "AA", "original mode has one connection"
+    (queued,) = reception.outbox.listed(destination="back")
+    sent = parsed(reception.outbox.content(queued.id) or b"")
+    assert (sent.value("MSA-1"), sent.value("MSA-2"), sent.value("MSH-5")) == ("AA", "9", "RIS")
+
+
+# --- order, and many at once
+
+
+def test_messages_of_one_feed_wait_for_each_other(any_database: Database) -> None:
+    """The second one comes while the first is being prepared, over another connection."""
+    reception = Reception(any_database, Noting(outside=True))
+    begun, go = threading.Event(), threading.Event()
+
+    def before(message: Message) -> None:
+        if message.value("PID-3") == "1":
+            begun.set()
+            assert go.wait(60)
+
+    reception.handler.on_before = before
+
+    def second() -> None:
+        assert begun.wait(60)
+        other = threading.Thread(target=reception.code, args=(message(2, 2),))
+        other.start()
+        assert reception.code(message(3, 3, sender="OTHER|FEED")) == "AA", "it holds up no other feed"
+        go.set()
+        other.join(60)
+
+    at_once(lambda: reception.code(message(1, 1)), second)
+    assert noted(any_database) == ["3", "1", "2"]
+    assert reception.handler.prepared.index("1") < reception.handler.prepared.index("2")
+
+
+def test_the_same_message_twice_at_once_is_processed_once(sqlite_database: Database) -> None:
+    """A sender that lost patience and came back over another connection."""
+    reception = Reception(sqlite_database, Noting(outside=True))
+    begun, go = threading.Event(), threading.Event()
+
+    def before(_message: Message) -> None:
+        begun.set()
+        assert go.wait(60)
+
+    reception.handler.on_before = before
+    answers: list[str] = []
+
+    def send() -> None:
+        answers.extend(each.written() for each in reception.answers(message()))
+
+    def again() -> None:
+        assert begun.wait(60)
+        threading.Timer(0.05, go.set).start()
+        send()
+
+    at_once(send, again)
+    assert len(answers) == 2
+    assert len(set(answers)) == 1
+    assert noted(sqlite_database) == ["1"]
+    assert reception.handler.prepared == ["1"]
+
+
+def test_many_connections_share_commits(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a message that is refused takes none of the others with it."""
+    reception = Reception(any_database)
+    commits: list[int] = []
+    writing = any_database.writing
+
+    def counted() -> object:
+        commits.append(1)
+        return writing()
+
+    monkeypatch.setattr(any_database, "writing", counted)
+
+    def refuse(message: Message) -> None:
+        if message.value("PID-3").endswith("-3"):
+            raise WRONG
+
+    reception.handler.on_apply = refuse
+
+    def feed(name: int) -> None:
+        codes = [reception.code(message(n, f"{name}-{n}", sender=f"F{name}|H")) for n in range(10)]
+        assert codes == ["AA"] * 3 + ["AE"] + ["AA"] * 6
+
+    at_once(*(lambda name=name: feed(name) for name in range(8)))  # type: ignore[misc]
+    done = noted(any_database)
+    assert len(done) == 72
+    for name in range(8):
+        of_feed = [each for each in done if each.startswith(f"{name}-")]
+        assert of_feed == [f"{name}-{n}" for n in range(10) if n != 3]
+    assert len(commits) < 80
+
+
+# --- after a crash
+
+
+def test_what_was_not_finished_is_processed_in_order_at_the_next_start(any_database: Database) -> None:
+    before = Reception(any_database, Noting(outside=True))
+    for n in (1, 2, 3):
+        work, _ = before.receiver.entered(message(n, n), SENDER[0])
+        before.processor.keep(work)
+    assert [state for state, _, _ in states(before)] == ["received"] * 3
+
+    after = Reception(any_database, Noting(outside=True))
+    left = [after.receiver.again(arrival) for _, arrival in after.messages.unfinished(before=0)]
+    at_once(
+        lambda: [after.processor.finish(work) for work in left],
+        lambda: after.code(message(4, 4)),
+        lambda: after.code(message(2, 2)),
+    )
+    assert noted(any_database) == ["1", "2", "3", "4"]
+    assert [state for state, _, _ in states(after)] == ["processed"] * 4
+
+
+def test_what_another_node_has_under_way_is_left_to_it(sqlite_database: Database) -> None:
+    reception = Reception(sqlite_database, Noting(outside=True))
+    work, _ = reception.receiver.entered(message(), SENDER[0])
+    reception.processor.keep(work)
+    other = Reception(sqlite_database)
+    other.messages._node = "there"
+    assert list(other.messages.unfinished(before=0)) == []
+    assert len(list(other.messages.unfinished(before=work.arrival.at + 1))) == 1, "it may be gone for good"

@@ -1,0 +1,5 @@
+"""Databases for the worklist's tests."""
+
+from databases import any_url, postgresql_url, sqlite_url
+
+__all__ = ["any_url", "postgresql_url", "sqlite_url"]
