@@ -13,6 +13,7 @@ from isocenter.cli import (
     exceptions_app,
     hl7_app,
     jobs_app,
+    modality_app,
     mpps_app,
     notices_app,
     options,
@@ -54,6 +55,7 @@ app.add_typer(notices_app.app, name="notices")
 app.add_typer(patients_app.app, name="patients")
 app.add_typer(reconcile_app.app, name="reconcile")
 editing_app.add_to(app)
+modality_app.add_to(app)
 jobs_app.add_to(app)
 
 

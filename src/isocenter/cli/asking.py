@@ -1,5 +1,6 @@
 """Storage commitment on an association of a command's own: the request, and a while for the report."""
 
+import time
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -27,8 +28,10 @@ class Asking:
     context = committing.CONTEXT
     """What is to be proposed."""
 
-    def __init__(self, wait: float) -> None:
-        self._wait = wait
+    def __init__(self, wait: float, *, elsewhere: float = 0.0) -> None:
+        """`wait`: seconds for the report. `elsewhere`: it may come over another association, so that it is looked for so
+        often (seconds)."""
+        self._wait, self._elsewhere = wait, elsewhere
         self._service = committing.ReportService(self)
         self._asked = Requested("", ())
         self.said: Reported | None = None
@@ -50,9 +53,14 @@ class Asking:
         if response.status:
             self.problem = f"the peer answered with status {response.status:04X} {response.comment}".rstrip()
             return
-        association.listen(self._wait, until=lambda: self.said is not None)
+        self._await(association)
         if self.said is None:
-            self.problem = "the request is accepted; no report came on this association"
+            self.problem = "the request is accepted; no report came in time"
+
+    def _await(self, association: ClientAssociation) -> None:
+        until = time.monotonic() + self._wait
+        while self.said is None and (left := until - time.monotonic()) > 0:
+            association.listen(min(left, self._elsewhere or left), until=lambda: self.said is not None)
 
     def report(self, reporter: str, said: Reported) -> Recorded:
         """See `committing.Taker`."""

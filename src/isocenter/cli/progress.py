@@ -21,3 +21,16 @@ def bar(label: str) -> Iterator[Advance]:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def steps_told() -> Iterator[Callable[[str], None]]:
+    """Shows what the block is at, in words."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda words: None
+        return
+    with console.status("") as status:
+        yield status.update

@@ -49,7 +49,8 @@ _KEYWORDS = {
 }
 
 
-def _given(**values: str) -> list[tuple[str, str]]:
+def given_by(**values: str) -> list[tuple[str, str]]:
+    """Keywords and values by the names of the options."""
     return [(_KEYWORDS[name], value) for name, value in values.items()]
 
 
@@ -80,7 +81,7 @@ def query(
     from isocenter.cli import peering, worklisting
     from isocenter.cli.configuring import settings_of
 
-    given = _given(
+    given = given_by(
         patient_id=patient_id, patient_name=patient_name, accession=accession, procedure_id=procedure_id,
         step_id=step_id, date=date, time=time, modality=modality, station=station, physician=physician,
     )  # fmt: skip
@@ -114,7 +115,7 @@ def create(
     """Make entries: of a file, or one of options. Without a date and a time it is scheduled for now."""
     from isocenter.cli import worklisting
 
-    given = _given(
+    given = given_by(
         patient_id=patient_id, patient_name=patient_name, accession=accession, procedure_id=procedure_id,
         step_id=step_id, date=date, time=time, modality=modality, station=station, physician=physician,
     )  # fmt: skip
@@ -143,7 +144,7 @@ def list_(
     """List entries of the own worklist; those that are over only where --state says so."""
     from isocenter.cli import worklisting
 
-    given = _given(
+    given = given_by(
         patient_id=patient_id, patient_name=patient_name, accession=accession, procedure_id=procedure_id,
         date=date, modality=modality, station=station,
     )  # fmt: skip
@@ -193,7 +194,7 @@ def _end(
     from isocenter.cli import worklisting
 
     everything, gone = how
-    given = _given(accession=accession, procedure_id=procedure_id, step_id=step_id)
+    given = given_by(accession=accession, procedure_id=procedure_id, step_id=step_id)
     with told():
         place = worklisting.Place(*where, as_json=False)
         stop(worklisting.cancel(place, worklisting.named(given, key or []), everything=everything, gone=gone))
