@@ -149,7 +149,7 @@ def running(
         queue = Queue(archive.database)
         directory = Fixed(known)
         runner = reconciling.runner(wired, known, directory, Peers(known, directory), queue)
-        follows = Following(archive.database, queue, lambda: known.aes)
+        follows = Following(archive.database, queue, lambda: known.aes, pause=0.0)
         with closing(reconciling.held_store(known)) as held:
             yield Bench(
                 archive, held, Worklist(archive.database), reconciling.desk(wired, directory), runner, queue, follows

@@ -28,7 +28,7 @@ from isocenter.jobs import Queue, Runner
 from isocenter.registry.roster import Fixed
 from isocenter.workflow.completeness import Judge, StepsOf, no_steps
 from isocenter.workflow.notices import following, outgoing, received
-from isocenter.workflow.notices.delivering import Deliverer
+from isocenter.workflow.notices.delivering import Deliverer, Way
 from isocenter.workflow.notices.following import Also, Following
 from isocenter.workflow.notices.hooks import Hooks
 from isocenter.workflow.notices.outgoing import Outgoing
@@ -160,7 +160,10 @@ class Web:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # the caller was killed
+                    return
                 web.calls.append(Call(self.path, dict(self.headers), body))
                 status = web.statuses.pop(0) if len(web.statuses) > 1 else web.statuses[0]
                 self.send_response(status)
@@ -200,11 +203,12 @@ class Work:
         plan = Plan(self.settings)
         self.outgoing = Outgoing(database, self.clock)
         told = Telling(database, Peers(self.settings, directory), directory, self.steps)
-        ways = {**dict.fromkeys(KINDS, told), HOOK: Hooks(database, plan)}
+        ways: dict[str, Way] = {**dict.fromkeys(KINDS, told), HOOK: Hooks(database, plan)}
         judge = Judge(plan.rule, self.steps, received.expected)
         self.following = Following(database, plan, judge, also=self.also, clock=self.clock)
         self.queue = Queue(database, self.clock)
-        self._runner = Runner(self.queue, {outgoing.KIND: Deliverer(self.outgoing, plan, ways).handle})
+        self.handlers = {outgoing.KIND: Deliverer(self.outgoing, plan, ways).handle}
+        self._runner = Runner(self.queue, self.handlers)
 
     def clock(self) -> int:
         """The present, as the work sees it."""

@@ -26,7 +26,8 @@ DONE = frozenset({
     "I-FIND", "I-MOVE", "I-COMMIT", "I-SEC", "I-CHAR", "I-PID", "I-EXT", "I-CONF", "P-ASSOC", "P-RJ", "P-AB", "P-CF",
     "P-ECHO", "P-FIND", "P-MOVE", "P-STO", "P-EXP", "P-IMP", "P-SEC", "P-CHR", "P-NET", "X-COM", "X-QR", "X-VIEW",
     "X-MOD", "C-RULE", "C-DISC", "C-TPL", "C-GEN", "C-CHK", "I-QIDO", "I-STOW", "I-RS", "I-URI", "I-WS", "I-WEB",
-    "I-PDF",
+    "I-PDF", "M-HL7", "M-MWL", "M-MPPS", "I-WLM", "I-MPPS", "I-REC", "I-TWF", "I-BSCN", "P-MWL", "P-MPPS", "P-IAN",
+    "P-BRG", "P-PDF", "X-RIS",
 })
 # fmt: on
 """The groups of ids of which each has a test, or a row that says who will bring it."""

@@ -38,6 +38,7 @@ from isocenter.config.settings import Revision, Statement
 from isocenter.config.showing import masked
 from isocenter.config.steps import ProcedureSteps, StationSteps
 from isocenter.config.workitems import Workitems
+from isocenter.config.worklist import WorklistAnswers, WorklistUpkeep, WorklistView
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 HEAD = """\
@@ -67,10 +68,12 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
     ("[[ae]] responses", "ae.responses", ResponseLimits),
     ("[[ae]] window", "ae.window", Window),
     ("[[ae]] commitment", "ae.commitment", Commitment),
+    ("[[ae]] worklist: how worklist queries are answered", "ae.worklist", WorklistAnswers),
     ("[[ae]] reconciling", "ae.reconciling", Reconciling),
     ("[[ae]] mpps: performed procedure steps", "ae.mpps", ProcedureSteps),
     ("[[ae.mpps.stations]]: what differs by station", "ae.mpps.stations", StationSteps),
     ("[[peer]]: remote AEs", "peer", Peer),
+    ("[[peer]] worklist: which entries a peer sees", "peer.worklist", WorklistView),
     ("[[peer]] syntax_priority", "peer.syntax_priority", SyntaxPriority),
     ("[[rule]]: changes as objects come and go", "rule", Rule),
     ("[[rule]] where: conditions on attributes", "rule.where", Condition),
@@ -79,6 +82,7 @@ TABLES: tuple[tuple[str, str, Any], ...] = (
     ("[[compress]]: which stored objects are compressed", "compress", CompressionRule),
     ("[compress.lossy]: with loss", "compress.lossy", LossyCompression),
     ("[compression]", "compression", Compression),
+    ("[worklist]: how long entries are kept", "worklist", WorklistUpkeep),
     ("[hl7]: messages over MLLP", "hl7", Hl7),
     ("[[hl7.feed]]: senders of messages", "hl7.feed", Feed),
     ("[[hl7.destination]]: receivers of messages", "hl7.destination", Destination),

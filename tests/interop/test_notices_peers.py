@@ -25,7 +25,7 @@ NOTICES = [
     {"kind": "study-content", "to": ["TOLD"], "when": ["first"]},
     {"kind": "availability", "to": ["TOLD"]},
 ]
-DCMTK_TAKES = """\
+DCMTK_KNOWS = """\
 [[TransferSyntaxes]]
 [Explicit]
 TransferSyntax1 = LittleEndianExplicit
@@ -141,7 +141,7 @@ def test_pynetdicom_tells(tmp_path: Path, url: str) -> None:
 
 @needs("storescp")
 def test_dcmtk_is_told(tmp_path: Path, url: str) -> None:
-    (tmp_path / "takes.cfg").write_text(DCMTK_TAKES)
+    (tmp_path / "takes.cfg").write_text(DCMTK_KNOWS)
     port = unused_port()
     command = [
         "storescp",
@@ -165,18 +165,10 @@ def test_dcmtk_is_told(tmp_path: Path, url: str) -> None:
 
 @needs("storescu")
 def test_dcmtk_tells(tmp_path: Path, url: str) -> None:
-    study = generate_uid()
-    content_of(study).save_as(tmp_path / "notification.dcm", enforce_file_format=True)
+    study, file = generate_uid(), tmp_path / "notification.dcm"
+    content_of(study).save_as(file, enforce_file_format=True)
+    (tmp_path / "sends.cfg").write_text(DCMTK_KNOWS)
     with running(tmp_path, url) as archive:
-        run(
-            "storescu",
-            "-R",
-            "-aec",
-            "ISOCENTER",
-            "-aet",
-            "TELLS",
-            "127.0.0.1",
-            archive.port,
-            tmp_path / "notification.dcm",
-        )
+        proposes = ("-xf", tmp_path / "sends.cfg", "Default")
+        run("storescu", *proposes, "-aec", "ISOCENTER", "-aet", "TELLS", "127.0.0.1", archive.port, file)
         assert heard(archive, study) == [("study-content", "TELLS")]

@@ -36,7 +36,7 @@ def found(server: Server, patient_id: str) -> list[Dataset]:
     return answers
 
 
-@pytest.mark.req("I-ACT-10", "I-ACT-13", "M-MWL-01")
+@pytest.mark.req("I-ACT-10", "I-ACT-12", "I-ACT-13", "M-MWL-01", "M-HL7-01", "M-HL7-02")
 def test_orders_of_python_hl7(server: Server) -> None:
     lines = [
         "MSH|^~\\&|RIS|HOSP|ISOCENTER|RAD|20240102101112||ORM^O01|PY{}|P|2.3.1||||||8859/1",
@@ -83,7 +83,7 @@ def test_an_imaging_order_of_hl7apy(server: Server) -> None:
     asked += ["-k", "0010,0010"]
     done = run("findscu", "-W", "-aec", "ISOCENTER", "127.0.0.1", server.dicom_port, *asked)
     printed = done.stdout + done.stderr
-    assert "[ACCAP]" in printed
+    assert "[ACCAP ]" in printed
     assert "山田^太郎" in printed
 
 
@@ -97,6 +97,19 @@ def test_an_order_that_is_wrong_names_its_field(server: Server) -> None:
     assert str(said.segment("MSA")[1]) == "AE"
     assert str(said.segment("ERR")[2]) == "OBR^1^27^1^4"
     assert found(server, "PY9") == []
+
+
+def test_a_change_of_an_unknown_order_makes_it_and_warns(server: Server) -> None:
+    text = (
+        "MSH|^~\\&|RIS|HOSP|ISOCENTER|RAD|20240102101112||ORM^O01|PY8|P|2.5.1\rPID|1||PY8^^^HOSP||Roe^Rick\r"
+        "ORC|XO|P8|F8\rOBR|1|||CTH\r"
+    )
+    with hl7.client.MLLPClient("127.0.0.1", server.hl7_port) as client:
+        said = hl7.parse(client.send_message(text).decode())
+    assert str(said.segment("MSA")[1]) == "AA"
+    assert (str(said.segment("ERR")[2]), str(said.segment("ERR")[4])) == ("ORC^1^2^1", "W")
+    (item,) = found(server, "PY8")
+    assert item.AccessionNumber == "F8"
 
 
 @pytest.mark.req("P-MWL-08")

@@ -113,6 +113,8 @@ def test_a_study_is_merged_with_the_item_of_a_remote_worklist(department: Depart
     (study,) = department.studies(1)
     assert (study["state"], study["finding"], study["decision"]["source"]) == ("released", "matched", "WLM")
     until(lambda: department.studies(1)[0]["handed_over"] == 2)
+    told = list(department.server.events("held.handed_over"))
+    assert [event["verdict"] for event in told] == ["stored"] * 2  # each once
     assert "WLM" in (department.folder / "wlmscpfs.log").read_text()
 
 

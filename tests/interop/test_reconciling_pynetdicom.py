@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,13 @@ import held_archives
 from archives import made
 from databases import migrated
 from held_archives import item, value
-from isocenter.config import Peer
+from isocenter import database
+from isocenter.config import Peer, Settings, build
 from isocenter.dicom.uids import EXPLICIT_LE, MODALITY_WORKLIST_FIND
+from isocenter.exchange.peers import Peers
+from isocenter.workflow.reconciling.matching import Asked
 from isocenter.workflow.reconciling.states import Finding, State
+from isocenter.workflow.reconciling.worklists import Worklists
 
 
 @pytest.fixture
@@ -32,6 +36,7 @@ class Ris:
         self.statuses: list[int] = []
         self.asked: list[Dataset] = []
         self.proposed: list[tuple[str, list[str]]] = []
+        self.announced: list[tuple[int, tuple[int, int]]] = []
         self.cancelled = threading.Event()
         self.port = 0
 
@@ -56,20 +61,55 @@ class Ris:
 
     def requested(self, event: Any) -> None:
         """What a requestor proposes."""
-        contexts = event.assoc.requestor.requested_contexts
+        requestor = event.assoc.requestor
+        self.announced.append((requestor.maximum_length, requestor.asynchronous_operations))
+        contexts = requestor.requested_contexts
         self.proposed += [(str(each.abstract_syntax), [str(uid) for uid in each.transfer_syntax]) for each in contexts]
+
+
+class Pooled(Ris):
+    """One that is asked `questions`, and tells whether more than `places` were under way at once."""
+
+    def __init__(self, places: int, questions: int) -> None:
+        super().__init__()
+        self._places, self._questions, self._under_way = places, questions, 0
+        self._counting = threading.Lock()
+        self.full, self.beyond, self.done = (threading.Event() for _ in range(3))
+
+    def find(self, event: Any) -> Iterator[tuple[int, Dataset | None]]:
+        """C-FIND. Answers once all places were taken, and gives one too many time to come."""
+        with self._counting:
+            self._under_way += 1
+            if self._under_way == self._places:
+                self.full.set()
+            if self._under_way > self._places:
+                self.beyond.set()
+        self.full.wait(held_archives.archives.PATIENCE)
+        self.beyond.wait(0.2)
+        yield from super().find(event)
+        with self._counting:
+            self._under_way -= 1
+            if len(self.asked) == self._questions:
+                self.done.set()
 
 
 @pytest.fixture
 def ris() -> Iterator[Ris]:
     played = Ris()
+    with listening(played):
+        yield played
+
+
+@contextmanager
+def listening(played: Ris) -> Iterator[None]:
+    """Serve it, on a port of its own."""
     entity = AE("RIS")
     entity.add_supported_context(MODALITY_WORKLIST_FIND)
     handlers = [(evt.EVT_C_FIND, played.find), (evt.EVT_REQUESTED, played.requested)]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     assert server is not None
     played.port = server.server_address[1]
-    yield played
+    yield
     server.shutdown()
 
 
@@ -96,6 +136,39 @@ def test_it_is_asked_in_one_context_for_what_the_study_has(tmp_path: Path, sqlit
     assert first.ScheduledProcedureStepSequence[0].Modality == "CT"
     assert "RequestedProcedureID" in first
     assert "SpecificCharacterSet" not in first
+
+
+@pytest.mark.req("I-ASSOC-50", "I-ASSOC-51", "I-ASSOC-53")
+@pytest.mark.parametrize(
+    ("said", "announced"),
+    [({}, (1 << 20, (1, 1))), ({"max_pdu": 32768, "window": {"invoked": 7}}, (32768, (7, 1)))],
+)
+def test_each_question_of_a_person_is_an_association(
+    tmp_path: Path, sqlite_url: str, ris: Ris, said: dict[str, Any], announced: tuple[int, tuple[int, int]]
+) -> None:
+    """With the maximum PDU and the window of operations of the AE that asks; 1024 KB as the source has it."""
+    twf = {"title": "TWF", "preset": "technologist", "reconciling": {"worklists": ["RIS"]}, **said}
+    settings = Settings(aes=build({"ae": [twf]}).aes, peers=(ris.peer,))
+    with closing(database.open(sqlite_url)) as index:
+        asking = Worklists(index, Peers(settings))
+        for number in range(1, 4):
+            assert asking.search(settings.aes[0], Asked({"PatientID": f"P{number}"})) == []
+            assert (len(ris.asked), len(ris.proposed)) == (number, number)
+    assert ris.announced == [announced] * 3
+
+
+@pytest.mark.req("I-ASSOC-52")
+def test_no_more_worklists_are_asked_at_a_time_than_the_pool_has_places(tmp_path: Path, sqlite_url: str) -> None:
+    ris = Pooled(places=2, questions=6)
+    with listening(ris), running(tmp_path, sqlite_url, ris, associations=2) as bench:
+        bench.archive.send(*(made(1, study=number) for number in range(1, 7)))
+        while bench.following.step():
+            pass
+        bench.runner.start()
+        assert ris.done.wait(held_archives.archives.PATIENCE)
+        bench.runner.stop()
+    assert ris.full.is_set()
+    assert not ris.beyond.is_set()
 
 
 def test_an_item_with_two_steps_is_two_candidates(tmp_path: Path, sqlite_url: str, ris: Ris) -> None:

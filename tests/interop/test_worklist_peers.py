@@ -142,7 +142,7 @@ def asked(port: int, limit: int = 0, **keys: str) -> Answers:
 
 
 @needs("wlmscpfs")
-@pytest.mark.req("M-MWL-10", "M-MWL-11", "M-MWL-13", "X-MOD-42", "X-MOD-43", "X-MOD-44", "X-MOD-48")
+@pytest.mark.req("M-MWL-10", "M-MWL-11", "M-MWL-13", "X-MOD-42", "X-MOD-44")
 def test_ours_asks_wlmscpfs(wlmscpfs: int) -> None:
     answers = asked(wlmscpfs, Modality="CT", ScheduledProcedureStepStartDate="20260105")
     assert answers.complete

@@ -29,7 +29,7 @@ class Asking:
     """What is to be proposed."""
 
     def __init__(self, wait: float, *, elsewhere: float = 0.0) -> None:
-        """`wait`: seconds for the report. `elsewhere`: it may come over another association, so that it is looked for so
+        """`wait`: seconds for the report. `elsewhere`: it may come over another association; it is looked for so
         often (seconds)."""
         self._wait, self._elsewhere = wait, elsewhere
         self._service = committing.ReportService(self)

@@ -43,9 +43,10 @@ class Feed(Frozen, frozen=True, kw_only=True):
     AE title and room (docs/orders.md)."""
     unknown_orders: Literal["create", "refuse"] = "create"
     """A change of an order that is not known makes it, with a warning in the acknowledgement; or is refused."""
+    unregistered: Literal["accept", "refuse"] = "accept"
+    """An order of a patient whom no message has registered: taken, or refused (X-RIS-14)."""
     order_authority: str = ""
-    """Who assigned order numbers that name nobody; empty: they are told from those of other feeds by the number
-    alone."""
+    """Who assigned order numbers that name nobody; empty: such a number is the same one in every feed."""
     updates_archive: bool = True
     """Updates of patients (ADT^A01, A08, A31 ...) correct name, birth date and sex in the archived studies of the same
     Patient ID and issuer. Merges and moves reach them in any case."""

@@ -7,11 +7,11 @@ from isocenter.config.offered import offers
 from isocenter.conformance.facts import Entity
 from isocenter.conformance.model import Paragraph, Row, Table
 from isocenter.conformance.templates import table
-from isocenter.declarations import non_patient, worklist
+from isocenter.declarations import non_patient, workitem, worklist
 from isocenter.declarations.activities import RECONCILE, Activity
 from isocenter.declarations.indexed_attributes import configured_keys
 from isocenter.declarations.offers import OFFERINGS
-from isocenter.declarations.query_keys import Key, Level, Match, keys_at
+from isocenter.declarations.query_keys import Key, Level, Match, keys_at, matching_of
 from isocenter.declarations.reconciling import COMPARED, RETURNED, RETURNED_OF_STEP, STEPS
 from isocenter.declarations.statuses import Service
 from isocenter.declarations.worklist import Use
@@ -35,6 +35,8 @@ def key_tables(settings: Settings, entity: Entity, activity: Activity, number: s
         return [*map(Paragraph, _WORDS), _find_keys(settings, entity, activity, number), returned]
     if activity.dimse is Service.WORKLIST:
         return [*map(Paragraph, _OF_WORKLISTS), _worklist_keys(entity, activity, number)]
+    if activity.service == "workitem" and not activity.initiates:
+        return [_workitem_keys(entity, activity, number)]
     if activity.dimse in (Service.MOVE, Service.GET):
         return [_retrieve_keys(entity, activity, number)]
     return []
@@ -138,6 +140,20 @@ def _used(key: worklist.Key, key_set: str) -> str:
         return _USES[use]
     kinds = [text for flag, text in _KINDS if flag in key.matching]
     return "; ".join([*kinds, "universal", "returned empty" if use is Use.MATCHED_ONLY else "returned"])
+
+
+def _workitem_keys(entity: Entity, activity: Activity, number: str) -> Table:
+    rows = [
+        (f"{'> ' * (len(path) - 1)}{row.keyword.rpartition('.')[2]}", tags(path), row.vr, _matched(row.vr))
+        for path, row in workitem.attributes().items()
+        if row.returned != "-"
+    ]
+    return table("find-keys", f"Table {number}-5. Keys of C-FIND", rows, ae=entity.title, about=activity.name)
+
+
+def _matched(vr: str) -> str:
+    kinds = [text for flag, text in _KINDS if flag in matching_of(vr)]
+    return "; ".join([*kinds, "universal", "returned"])
 
 
 _FRAME_KEYS = (

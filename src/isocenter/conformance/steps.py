@@ -10,6 +10,7 @@ from isocenter.declarations.procedure_step import ATTRIBUTES, COERCED, MPPS, Req
 from isocenter.dicom.dictionary import keyword_of, vr_of
 
 _TYPES = {"-": "not allowed"}
+_KEPT = "kept, given back by N-GET"
 
 
 def step_blocks(entity: Entity, activity: Activity, number: str) -> list[Block]:
@@ -61,12 +62,20 @@ def _state(name: str) -> str:
 
 def _received(entity: Entity, number: str) -> Block:
     rows = [
-        (_name(rule), tags(rule.path), _TYPES.get(rule.create, rule.create), _set(rule), "kept, given back by N-GET")
+        (_name(rule), tags(rule.path), _TYPES.get(rule.create, rule.create), _set(rule), _use(rule))
         for rule in ATTRIBUTES
     ]
-    rows.append(("All other attributes", "any", "3", "3", "kept, given back by N-GET"))
+    rows.append(("All other attributes", "any", "3", "3", _KEPT))
     title = f"Table {number}-5. Attributes of N-CREATE and N-SET"
     return table("procedure-step-attributes", title, rows, ae=entity.title, about=STEPS.name)
+
+
+def _use(rule: Required) -> str:
+    """What an attribute does beside being kept."""
+    if rule.path in (each.path for each in COERCED):
+        corrected = next(each.corrected for each in COERCED if each.path == rule.path)
+        return f"{_KEPT}; {'when an exception is settled' if corrected else 'with `mpps.coercion`'} the worklist's"
+    return _KEPT
 
 
 def _sent(entity: Entity, activity: Activity, number: str) -> Block:
@@ -86,4 +95,4 @@ def _name(rule: Required) -> str:
 
 def _set(rule: Required) -> str:
     told = _TYPES.get(rule.set, rule.set)
-    return f"{told}; {rule.final} when it ends" if rule.final != "3" else told
+    return f"{told}; {rule.final} when it ends" if rule.final not in ("3", rule.set) else told

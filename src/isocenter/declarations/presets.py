@@ -1,10 +1,10 @@
 """The presets: whose habits an AE follows, and which settings of an AE that gives.
 
 Each is named after what it imitates: `archive` the vendor-neutral archive of I-*, `pacs` and `viewer` the two AEs of
-M-*, `technologist` the workflow of I-TWF, `bridge` the AEs of P-*, `import` the client of S-*, the others the sample products of PS3.2 (X-MOD, X-VIEW,
-X-QR, and `ris` X-RIS). `FIELDS` is laid under what is said of an AE; tables elsewhere (statuses, orders of transfer
-syntaxes) have an entry for each preset. The product's identity, titles and ports are ours or the site's and in no
-preset.
+M-*, `technologist` the workflow of I-TWF, `bridge` the AEs of P-*, `import` the client of S-*, the others the sample
+products of PS3.2 (X-MOD, X-VIEW, X-QR, and `ris` X-RIS). `FIELDS` is laid under what is said of an AE; tables elsewhere
+(statuses, orders of transfer syntaxes) have an entry for each preset. The product's identity, titles and ports are ours
+or the site's and in no preset.
 """
 
 from collections.abc import Mapping

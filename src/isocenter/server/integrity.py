@@ -41,11 +41,12 @@ def is_broken(error: DatabaseError) -> bool:
     return code & 0xFF in _BROKEN
 
 
-def put_aside(path: Path) -> None:
-    """Rename a database with its write-ahead log; nothing is deleted."""
+def put_aside(path: Path) -> Path:
+    """Rename a database with its write-ahead log; nothing is deleted. Where it is now."""
     mark = time.time_ns() // 1000
     for part in _PARTS:
         found = path.with_name(path.name + part)
         if found.exists():
             found.rename(path.with_name(f"{path.name}.damaged-{mark}{part}"))
     log.error("index.damaged", put_aside=f"{path.name}.damaged-{mark}")
+    return path.with_name(f"{path.name}.damaged-{mark}")

@@ -57,9 +57,9 @@ def desk(archive: Archive, directory: Directory) -> Desk:
     return Desk(archive.database, archive.store, lambda title: ae_of(directory, title).reconciling)
 
 
-def worklists(archive: Archive, peers: Peers) -> Worklists:
+def worklists(archive: Archive, settings: Settings, peers: Peers) -> Worklists:
     """Where studies are looked for."""
-    return Worklists(archive.database, peers)
+    return Worklists(archive.database, peers, _at_once(settings))
 
 
 def work(archive: Archive, settings: Settings, directory: Directory, peers: Peers) -> Work:
@@ -70,7 +70,9 @@ def work(archive: Archive, settings: Settings, directory: Directory, peers: Peer
     handing_over = HandingOver(archive.database, held, archive.ingest, assume=assume)
     correcting = Correcting(archive.database, Edits(archive.database, archive.store, archive.writer))
     of = partial(ae_of, directory)
-    return Work(archive.database, desk(archive, directory), worklists(archive, peers), handing_over, correcting, of)
+    return Work(
+        archive.database, desk(archive, directory), worklists(archive, settings, peers), handing_over, correcting, of
+    )
 
 
 def runner(archive: Archive, settings: Settings, directory: Directory, peers: Peers, queue: Queue) -> Runner:

@@ -32,7 +32,7 @@ from isocenter.index.writer import LocalWriter
 from isocenter.jobs import indexing
 from isocenter.registry import stored
 from isocenter.registry.roster import merged, titles_of
-from isocenter.server import integrity, tokens, workitems
+from isocenter.server import integrity, salvaging, tokens, workitems
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
 
@@ -111,8 +111,9 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
     """
     from isocenter import database
 
+    damaged = None
     if settings.sqlite and not _is_usable(settings, store):
-        integrity.put_aside(sqlite_file(settings))
+        damaged = integrity.put_aside(sqlite_file(settings))
     database.migrate(settings.database_url)
     index = database.open(settings.database_url, pool_size=2)
     try:
@@ -120,6 +121,8 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
             fresh = not facts.read(connection, "archive_id")
         facts.claim(index, store.archive_id)
         adopted = _reconcile(settings, store, index, fresh=fresh)
+        if damaged is not None:
+            salvaging.salvage(damaged, index)
         held = _merged(settings, index)
         _adopt_held(settings, held, index)
         workitems.restarted(index, held)

@@ -61,9 +61,7 @@ def run(worker: Worker) -> None:
     archive = open_archive(worker, pool_size=_pool_size(worker.settings))
     watch = Watch(worker.settings, archive.database)
     context = web_context(archive, worker.settings, watch)
-    services = create_app(
-        context, {RECONCILIATION: reconciling_api.api(archive, worker.settings, watch, context.lanes)}
-    )
+    services = create_app(context, {RECONCILIATION: reconciling_api.api(archive, worker.settings, watch)})
     config = uvicorn.Config(
         application(worker, archive, services, watch),
         lifespan="off",

@@ -34,6 +34,8 @@ Encoder = Callable[[Sequence[Values]], list[bytes]]
 
 _OURS = frozenset({SPECIFIC_CHARACTER_SET, QUERY_RETRIEVE_LEVEL, RETRIEVE_AE_TITLE})
 _PARAGRAPHS, _ROMAJI = frozenset({"LT", "ST", "UT"}), ("ISO_IR 13", "ISO 2022 IR 13")
+_SHORT = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"})
+"""Text whose headers may be made beforehand."""
 _READY = 128
 """Value lengths for which headers are made beforehand."""
 _REMEMBERED = 512
@@ -246,7 +248,17 @@ def _attribute(field: Field, coding: _Coding, documents: _Documents, row: Values
     if vr == "SQ":
         items = tuple(_item(item, field.wanted, coding) for item in found.get("Value", ()))
         return encode_element(field.tag, "SQ", items, coding.syntax)
-    return encode_element(field.tag, vr, _raw(vr, found.get("Value", ()), coding), coding.syntax)
+    value = _raw(vr, found.get("Value", ()), coding)
+    encode = _headed if vr in _SHORT else encode_element
+    return encode(field.tag, vr, value, coding.syntax)
+
+
+def _headed(tag: int, vr: str, value: bytes, syntax: str) -> bytes:
+    """A text element, by a header from the list."""
+    if len(value) & 1:
+        value += b"\0" if vr == "UI" else b" "
+    length = len(value)
+    return _heads(tag, vr, syntax)[length >> 1] + value if length < _READY else encode_element(tag, vr, value, syntax)
 
 
 def _item(item: dict[str, Any], wanted: Sequence[Path], coding: _Coding) -> DataSet:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pynetdicom import AE, build_context, evt
 from pynetdicom.sop_class import ModalityPerformedProcedureStep, ModalityWorklistInformationFind
+from typer.testing import CliRunner
 
 import archives
 from archives import NETWORK, running
@@ -22,6 +24,7 @@ from isocenter.acquire import phantoms
 from isocenter.acquire.mapping import attribute
 from isocenter.acquire.modality import Connect, Device, Failed, Modality, Peers, Step, query
 from isocenter.acquire.phantoms import KINDS, images
+from isocenter.cli.app import app
 from isocenter.cli.asking import Asking
 from isocenter.config import HostedAE
 from isocenter.config.settings import Commitment
@@ -225,6 +228,40 @@ def test_what_the_images_are_answered(ris: Department) -> None:
     with pytest.raises(Failed, match="after 1 of 3 images: status A700"):
         perform(ris)
     assert ris.said[-2:] == ["C-STORE", "C-STORE"]
+
+
+def commanded(ris: Department, *words: str) -> Dataset:
+    """What `isocenter modality` asks the worklist for, of what it asks for nothing."""
+    done = CliRunner().invoke(app, ["modality", f"RIS@127.0.0.1:{ris.port}", "--commit", "none", *words])
+    assert done.exit_code == 0, done.output
+    asked = ris.queries[-1]
+    return Dataset({element.tag: element for element in asked.ScheduledProcedureStepSequence[0] if element.value})
+
+
+@pytest.mark.req("X-MOD-41")
+def test_a_query_is_for_today_unless_it_is_said_what_for(ris: Department) -> None:
+    ris.items.append(scheduled())
+    days = {f"{datetime.now():%Y%m%d}"}
+    of_today = commanded(ris)
+    days.add(f"{datetime.now():%Y%m%d}")  # it may be midnight
+    assert of_today.pop("ScheduledProcedureStepStartDate").value in days
+    assert not of_today
+    typed = commanded(ris, "--modality", "CT", "--station", "CT1")
+    assert (typed.pop("Modality").value, typed.pop("ScheduledStationAETitle").value) == ("CT", "CT1")
+    assert not typed
+
+
+@pytest.mark.req("X-MOD-93")
+def test_dates_and_times_are_those_of_the_place(ris: Department) -> None:
+    moments = iter([datetime(2026, 3, 29, 1, 59, 30), datetime(2026, 3, 29, 3, 0, 10)])
+    peers = Peers(None, to(ris.port), to(ris.port))
+    Modality(Device("CT1"), peers, clock=lambda: next(moments)).perform([], attribute("PatientID", "P1"))
+    (created,), (changed,), image = ris.created, ris.changed, ris.stored[0]
+    assert (created.PerformedProcedureStepStartDate, created.PerformedProcedureStepStartTime) == ("20260329", "015930")
+    assert (changed.PerformedProcedureStepEndDate, changed.PerformedProcedureStepEndTime) == ("20260329", "030010")
+    assert {image.StudyDate, image.SeriesDate, image.ContentDate} == {"20260329"}
+    assert {image.StudyTime, image.SeriesTime, image.ContentTime} == {"015930"}
+    assert "TimezoneOffsetFromUTC" not in image
 
 
 @pytest.mark.req("X-MOD-42")

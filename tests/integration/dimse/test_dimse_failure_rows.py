@@ -381,9 +381,10 @@ def scenarios(row: dict[str, str]) -> list[Callable[[], None]]:
 
 
 @pytest.mark.req(*(f"P-CF-{number:02}" for number in range(1, 24)), "P-STO-05")
+@pytest.mark.req("P-MWL-11", "P-MWL-12", "P-MPPS-05", "P-IAN-06", "P-ECHO-08")
 @pytest.mark.parametrize("row", FAILURES, ids=name_of)
 def test_a_communication_failure_of_the_table(row: dict[str, str]) -> None:
-    """Worklist, procedure step and availability services come later; an association of theirs fails like any other."""
+    """An association for worklist, procedure steps or availability fails like any other."""
     played = scenarios(row)
     assert played
     for play in played:

@@ -70,7 +70,7 @@ def test_the_stored_object_stays_and_the_leaving_one_tells_what_was_changed(arch
     assert {tag: value(former, tag) for tag in former} == {DESCRIPTION: "Thorax"}
 
 
-@pytest.mark.req("I-PID-01")
+@pytest.mark.req("I-PID-01", "X-QR-83")
 def test_a_patient_is_edited_in_all_studies_and_found_by_the_new_values(
     archive: Running, destination: Destination
 ) -> None:

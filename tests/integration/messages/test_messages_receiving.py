@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from isocenter.config.hl7 import Destination, Feed, Hl7
@@ -11,7 +13,7 @@ from isocenter.database import Database
 from isocenter.errors import Reason, Refused, Retriable
 from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.hl7.message import Message, parsed
-from isocenter.workflow.messages.keeping import SAME_ID
+from isocenter.workflow.messages.keeping import SAME_ID, Arrival
 from message_handlers import SENDER, Noting, Reception, at_once, message, noted
 
 WRONG = MessageError(Condition.REQUIRED_FIELD, "there is no name", Location("PID", 1, 5))
@@ -20,6 +22,19 @@ WRONG = MessageError(Condition.REQUIRED_FIELD, "there is no name", Location("PID
 @pytest.fixture
 def reception(sqlite_database: Database) -> Reception:
     return Reception(sqlite_database)
+
+
+def counted(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """An entry for each transaction that is begun from now on."""
+    commits: list[int] = []
+    writing = database.writing
+
+    def counting() -> object:
+        commits.append(1)
+        return writing()
+
+    monkeypatch.setattr(database, "writing", counting)
+    return commits
 
 
 def states(reception: Reception) -> list[tuple[str, str, str]]:
@@ -294,6 +309,73 @@ def test_messages_of_one_feed_wait_for_each_other(any_database: Database) -> Non
     assert reception.handler.prepared.index("1") < reception.handler.prepared.index("2")
 
 
+class Choosing(Noting):
+    """Has something to do outside for patients whose number begins with A."""
+
+    def is_outside(self, connection: object, message: Message, feed: Feed) -> bool:
+        """See `Sparing`."""
+        return message.value("PID-3").startswith("A")
+
+
+def test_a_message_without_effects_outside_costs_one_commit(
+    any_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reception = Reception(any_database, Choosing(outside=True))
+    commits = counted(any_database, monkeypatch)
+    assert reception.code(message(1, "B1")) == "AA"
+    assert (len(commits), reception.handler.prepared) == (1, [])
+    assert reception.code(message(2, "A1")) == "AA"
+    assert (len(commits), reception.handler.prepared) == (3, ["A1"])
+    assert [answer.value("MSA-1") for answer in reception.answers(message(3, "B2", accept="AL", application="AL"))] == [
+        "CA", "AA",
+    ]  # fmt: skip
+    assert noted(any_database) == ["B1", "A1", "B2"]
+
+
+def test_it_waits_for_those_before_it_all_the_same(sqlite_database: Database) -> None:
+    reception = Reception(sqlite_database, Choosing(outside=True))
+    begun, go = threading.Event(), threading.Event()
+
+    def before(message: Message) -> None:
+        if message.value("PID-3") == "A1":
+            begun.set()
+            assert go.wait(60)
+
+    reception.handler.on_before = before
+
+    def second() -> None:
+        assert begun.wait(60)
+        threading.Timer(0.1, go.set).start()
+        assert reception.code(message(2, "B1")) == "AA"
+
+    at_once(lambda: reception.code(message(1, "A1")), second)
+    assert noted(sqlite_database) == ["A1", "B1"]
+
+
+def test_one_that_can_not_be_answered_takes_no_other_with_it(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours in the midst of a commit: that sender gets no answer, the others get theirs."""
+    reception = Reception(sqlite_database)
+    finish = reception.messages.finish
+
+    def failing(connection: Connection, arrival: Arrival, *rest: Any) -> int:
+        if arrival.key.control_id == "BAD":
+            raise RuntimeError
+        return finish(connection, arrival, *rest)
+
+    monkeypatch.setattr(reception.messages, "finish", failing)
+
+    def unanswered() -> None:
+        with pytest.raises(Retriable):
+            reception.answers(message("BAD", 1))
+
+    sends = [lambda n=n: reception.code(message(n, n, sender=f"F{n}|H")) for n in range(2, 8)]
+    at_once(unanswered, *sends)
+    assert sorted(noted(sqlite_database)) == [str(n) for n in range(2, 8)]
+    assert not any(each.control_id == "BAD" for each in reception.messages.listed())
+
+
 def test_the_same_message_twice_at_once_is_processed_once(sqlite_database: Database) -> None:
     """A sender that lost patience and came back over another connection."""
     reception = Reception(sqlite_database, Noting(outside=True))
@@ -324,14 +406,7 @@ def test_the_same_message_twice_at_once_is_processed_once(sqlite_database: Datab
 def test_many_connections_share_commits(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """And a message that is refused takes none of the others with it."""
     reception = Reception(any_database)
-    commits: list[int] = []
-    writing = any_database.writing
-
-    def counted() -> object:
-        commits.append(1)
-        return writing()
-
-    monkeypatch.setattr(any_database, "writing", counted)
+    commits = counted(any_database, monkeypatch)
 
     def refuse(message: Message) -> None:
         if message.value("PID-3").endswith("-3"):

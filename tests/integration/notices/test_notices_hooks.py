@@ -25,8 +25,8 @@ def change(archive: Running, kind: str, **where: str) -> None:
         changes.append(connection, kind, 1, **where)
 
 
-def test_what_is_said_and_how_it_is_signed(tmp_path: Path, any_url: str) -> None:
-    with Web() as web, running(tmp_path, any_url) as archive:
+def test_what_is_said_and_how_it_is_signed(tmp_path: Path, sqlite_url: str) -> None:
+    with Web() as web, running(tmp_path, sqlite_url) as archive:
         work = work_of(archive, {"url": web.url, "secret": SECRET, "events": ["new-study", "complete"]})
         archive.send(made(1, AccessionNumber="A7"), made(1, series=2, AccessionNumber="A7"))
         work.later(61).all()

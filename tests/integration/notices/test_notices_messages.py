@@ -94,6 +94,7 @@ def report(archive: Running, state: str, *items: tuple[str, str], step: str = ST
     assert answer.status in (0, 1, 0x0107, 0x0116), hex(answer.status)
 
 
+@pytest.mark.req("P-BRG-01")
 @pytest.mark.parametrize(("ended", "order", "result"), [("COMPLETED", "CM", "R"), ("DISCONTINUED", "DC", "X")])
 def test_how_an_order_stands(tmp_path: Path, any_url: str, ended: str, order: str, result: str) -> None:
     """A message for each event, to each destination that wants it, in the form that it wants."""
@@ -123,10 +124,10 @@ def test_a_step_of_several_orders_and_one_of_none(tmp_path: Path, sqlite_url: st
         assert sorted(each.value("OBR-18") for each in told("ris")) == ["A1", "A2", "A3"]
 
 
-def test_a_study_is_available(tmp_path: Path, any_url: str) -> None:
+def test_a_study_is_available(tmp_path: Path, sqlite_url: str) -> None:
     """Told for its order; as the archive knows it where there is none; and again once it got more."""
     ris, his = destination("ris", "study-available"), destination("his", "study-available", study_available_as="OMI")
-    with messaging(tmp_path, any_url, ris, his) as (archive, work, told):
+    with messaging(tmp_path, sqlite_url, ris, his) as (archive, work, told):
         ordered(archive, study_uid(1))
         archive.send(made(1), made(2, series=2), made(1, study=2, AccessionNumber="B8"))
         work.later(61).follow()
@@ -143,8 +144,8 @@ def test_a_study_is_available(tmp_path: Path, any_url: str) -> None:
         assert len(told("ris")) == 3
 
 
-def test_one_for_each_change_whatever_fails(tmp_path: Path, any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with messaging(tmp_path, any_url, destination("ris", "study-available")) as (archive, work, told):
+def test_one_for_each_change_whatever_fails(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with messaging(tmp_path, sqlite_url, destination("ris", "study-available")) as (archive, work, told):
         archive.send(made(1))
         work.follow().later(61)
         with monkeypatch.context() as patched:

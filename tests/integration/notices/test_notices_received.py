@@ -12,6 +12,7 @@ from archives import CT, Running, made, running, sop_uid, study_uid
 from databases import migrated
 from isocenter import dimse
 from isocenter.config import HostedAE, Peer
+from isocenter.config.loading import build
 from isocenter.config.settings import Limits
 from isocenter.database import changes
 from isocenter.declarations.notification import Answer, is_told, study_content_answer
@@ -212,7 +213,7 @@ def test_one_that_is_too_long(tmp_path: Path, sqlite_url: str) -> None:
 # --- study content
 
 
-@pytest.mark.req("I-BSCN-05", "I-CTX-05", "I-GAP-02")
+@pytest.mark.req("I-BSCN-05", "I-CTX-05", "I-PREF-05")
 @pytest.mark.parametrize(
     "syntax",
     [row["uid"] for row in rows("iconnect_transfer_syntaxes", ae="PREFETCHER") if "Content" in row["context"]],
@@ -226,7 +227,7 @@ def test_study_content_is_kept(archive: Running, syntax: str) -> None:
         assert elsewhere(connection, study)["1.2.3.41"].retrieve == "THERE"
 
 
-@pytest.mark.req("I-PREF-03", "I-GAP-18")
+@pytest.mark.req("I-PREF-03")
 @pytest.mark.parametrize(("preset", "status"), [("default", 0x0000), ("archive", 0x0003)])
 def test_what_study_content_is_answered_with(tmp_path: Path, sqlite_url: str, preset: Preset, status: int) -> None:
     (row,) = rows("iconnect_status_codes", ae="PREFETCHER", service="BSCN")
@@ -271,6 +272,17 @@ def test_as_many_at_once_as_the_source_takes(archive: Running) -> None:
             association = stack.enter_context(archive.connect(ProposedContext(AVAILABILITY, NON_STORAGE)))
             body = encode(available(uids.new_uid()), uids.EXPLICIT_LE)
             assert association.n_create(AVAILABILITY, uids.new_uid(), body).status == 0
+
+
+@pytest.mark.req("P-IAN-08", "P-ARCH-05")
+def test_the_ae_of_the_source(tmp_path: Path, sqlite_url: str) -> None:
+    """The preset `bridge` under the source's title: one AE takes availability, steps and worklist queries."""
+    (ae,) = build({"ae": [{"title": "SCP1", "preset": "bridge"}]}).aes
+    with running(tmp_path, sqlite_url, ae=ae, peers=[Peer(title="OTHER")]) as archive:
+        assert create(archive, available()).status == 0
+        others = (uids.MODALITY_PERFORMED_PROCEDURE_STEP, uids.MODALITY_WORKLIST_FIND)
+        with archive.connect(*(ProposedContext(uid, NON_STORAGE) for uid in others), calling="OTHER") as association:
+            assert {each.abstract for each in association.contexts.values()} == set(others)
 
 
 # --- what is made of it

@@ -1,20 +1,24 @@
 """Study content and availability: whom a study is told to, when, and what is said."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from archives import CT, SR, Running, made, running, series_uid, sop_uid, study_uid, unused_port
+from archives import CT, PATIENCE, SR, Running, made, running, series_uid, sop_uid, study_uid, unused_port
 from commitment_peers import Client
 from commitment_peers import Work as Commitment
 from commitment_peers import listening as commitment_listening
 from isocenter.archive.commitment.data import Reference
 from isocenter.config import HostedAE, Peer
+from isocenter.database import changes
+from isocenter.database.changes import Change, Position
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import bytes_of, items_of, string_of
+from isocenter.jobs import Runner
 from isocenter.workflow.notices.availability import StepView
 from isocenter.workflow.notices.plan import Plan
 from isocenter.workflow.notices.tables import study_timer
@@ -40,7 +44,7 @@ def states(work: Work) -> list[str]:
 # --- study content
 
 
-@pytest.mark.req("I-BSCN-01", "I-BSCN-02", "I-ACT-05", "I-ARCH-07", "C-iconnect_config-51")
+@pytest.mark.req("I-BSCN-01", "I-BSCN-02", "I-ACT-05", "I-ARCH-07")
 def test_study_content_is_told_once_nothing_came_for_a_while(tmp_path: Path, any_url: str) -> None:
     told, other = Told(), Told("OTHER")
     with telling(tmp_path, any_url, told, other, notice=[{**QUIET, "to": ["TOLD", "OTHER"]}]) as (archive, work):
@@ -79,7 +83,7 @@ def due_of(archive: Running) -> list[int]:
         return [row.due_at for row in connection.execute(study_timer.select())]
 
 
-@pytest.mark.req("I-BSCN-03", "C-iconnect_config-52")
+@pytest.mark.req("I-BSCN-03")
 def test_the_first_object_of_a_new_study_is_told_at_once(tmp_path: Path, any_url: str) -> None:
     told = Told()
     with listening(told), running(tmp_path, any_url, peers=[told.peer]) as archive:
@@ -118,14 +122,15 @@ def test_study_content_as_a_data_set(tmp_path: Path, sqlite_url: str) -> None:
     assert (string_of(image, 0x00081150), string_of(image, 0x00081155)) == (CT, sop_uid())
 
 
-@pytest.mark.req("I-GAP-18")
-@pytest.mark.parametrize("status", [0x0000, 0x0001, 0x0002, 0x0003, 0xB000])
-def test_what_counts_as_told(tmp_path: Path, sqlite_url: str, status: int) -> None:
-    told = Told(statuses=[status])
+def test_what_counts_as_told(tmp_path: Path, sqlite_url: str) -> None:
+    statuses = [0x0000, 0x0001, 0x0002, 0x0003, 0xB000]
+    told = Told(statuses=statuses)
     with telling(tmp_path, sqlite_url, told, notice=[QUIET]) as (archive, work):
-        archive.send(made(1))
+        archive.send(*(made(1, study=number) for number in range(1, 6)))
         work.later(61).all()
-        assert [(each.state, each.status) for each in work.outgoing.latest()] == [("sent", status)]
+        assert [(each.state, each.status) for each in reversed(work.outgoing.latest())] == [
+            ("sent", status) for status in statuses
+        ]
 
 
 # --- availability
@@ -266,10 +271,10 @@ def test_a_discarded_one_is_not_told(tmp_path: Path, sqlite_url: str) -> None:
 
 
 def test_what_is_to_be_told_and_the_place_in_the_feed_are_written_together(
-    tmp_path: Path, any_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = Told()
-    with telling(tmp_path, any_url, told, notice=[{**QUIET, "when": ["first"]}]) as (archive, work):
+    with telling(tmp_path, sqlite_url, told, notice=[{**QUIET, "when": ["first"]}]) as (archive, work):
         archive.send(made(1))
         with monkeypatch.context() as patched:
             patched.setattr("isocenter.workflow.notices.following.changes.acknowledge", _fails)
@@ -328,6 +333,61 @@ def test_nobody_follows_where_nobody_is_told(tmp_path: Path, sqlite_url: str) ->
         assert not Plan(archive.settings).timers()
         assert Plan(settings_of(archive, notice=[QUIET])).timers() == {"quiet 60": 60.0}
         assert Plan(settings_of(archive, completeness={"always": True})).timers() == {"complete": 60.0}
+
+
+def test_two_nodes_that_follow_at_once(tmp_path: Path, any_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each change is taken by one of them, also by those who are called in the same transaction."""
+    seen: list[Position] = []
+    raced: list[bool] = []
+
+    def also(connection: Connection, found: Sequence[Change]) -> None:
+        seen.extend(each.position for each in found)
+
+    with running(tmp_path, any_url) as archive:
+        settings = settings_of(archive, notice=[QUIET])
+        one, other = (Work(archive, settings, also=[also]).following for _ in range(2))
+        archive.send(made(1), made(2))
+        read = changes.read
+
+        def overtaken(*given: Any) -> list[Change]:
+            found = read(*given)
+            if not raced:
+                raced.append(True)
+                assert not other.step()
+            return found
+
+        monkeypatch.setattr(changes, "read", overtaken)
+        assert one.step(), "it looks again"
+        assert not one.step()
+        assert raced
+    assert len(seen) == len(set(seen)) == 2
+
+
+def test_a_peer_that_is_slow_holds_up_nobody_else(tmp_path: Path, sqlite_url: str) -> None:
+    slow, fast = Told("SLOW"), Told("FAST")
+    slow.before_answer.clear()
+    with telling(tmp_path, sqlite_url, slow, fast, notice=[{**QUIET, "to": ["SLOW", "FAST"], "when": ["first"]}]) as (
+        archive,
+        work,
+    ):
+        runner = Runner(work.queue, work.handlers, threads=2, poll=0.02)
+        runner.start()
+        try:
+            archive.send(made(1))
+            work.follow()
+            assert slow.arrived.acquire(timeout=PATIENCE)
+            assert fast.arrived.acquire(timeout=PATIENCE)
+            for number in range(2, 5):
+                archive.send(made(1, study=number))
+                work.follow()
+                assert fast.arrived.acquire(timeout=PATIENCE)
+            assert len(slow.messages) == 1
+            slow.before_answer.set()
+            for _ in range(3):
+                assert slow.arrived.acquire(timeout=PATIENCE)
+        finally:
+            slow.before_answer.set()
+            runner.stop(PATIENCE)
 
 
 # --- commitment

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from archives import running
+from archives import made, running
 from databases import migrated
 from hospital import Hospital
 from isocenter.dicom.dataset import DataSet, Element, decode
@@ -94,6 +94,7 @@ def test_texts_become_a_basic_text_sr_of_the_study(house: Hospital) -> None:
     assert house.archive.rows("conflict") == []
 
 
+@pytest.mark.req("P-BRG-03")
 def test_a_pdf_becomes_an_encapsulated_pdf_of_the_study(house: Hospital) -> None:
     study = house.archived(1, patient="A", AccessionNumber="ACC")
     (pdf,) = oru(house, PID, obr({18: "ACC"}), ED)
@@ -247,6 +248,25 @@ def test_a_study_of_another_patient(house: Hospital, named: dict[int, str]) -> N
         assert text(report, "StudyInstanceUID") != study
 
 
+def test_a_number_that_the_sender_uses_again_for_another_patient(house: Hospital) -> None:
+    """Nothing of the one is named by the other's, or cancelled with it."""
+    (first,) = oru(house)
+    _, second = oru(house, "PID|||B||Roe^R", obr(), *TEXT)
+    assert text(second, "PatientID") == "B"
+    assert text(second, "StudyInstanceUID") != text(first, "StudyInstanceUID")
+    assert tag_of("PredecessorDocumentsSequence") not in second
+    (left,) = oru(house, "PID|||B||Roe^R", obr({25: "X"}))
+    assert text(left, "PatientID") == "A"
+    assert house.archive.rows("conflict") == []
+
+
+def test_a_report_that_is_known_is_no_other_patients(house: Hospital) -> None:
+    house.archived(1, patient="A", AccessionNumber="ACC")
+    oru(house, PID, obr({18: "ACC"}), *TEXT)
+    with pytest.raises(MessageError, match="another patient"):
+        oru(house, "PID|||B||Roe^R", obr({18: "ACC"}), *TEXT)
+
+
 # --- documents
 
 
@@ -332,16 +352,30 @@ def _rows() -> list[dict[str, str]]:
         return [row for row in csv.DictReader(table) if row["ae"] == "PDF_REPORT" and row["tag"]]
 
 
+ROWS_OF = {91: 9, 92: 6, 93: 1, 94: 3, 95: 1, 96: 2, 97: 10, 98: 4}
+"""How many rows the source's table of each module has."""
+
+
+def test_the_rows_were_read() -> None:
+    assert len(_rows()) == sum(ROWS_OF.values())
+
+
+EXAMINED = made(
+    study=1, PatientID="A", IssuerOfPatientID="HOSP", PatientName="Doe^Jane", PatientBirthDate="19700102",
+    PatientBirthTime="1200", PatientSex="F", OtherPatientNames="Roe", EthnicGroup="E", PatientComments="C",
+    AccessionNumber="FI1", ReferringPhysicianName="House", StudyID="7", StudyTime="1000",
+    AdmittingDiagnosesDescription="D",
+)  # fmt: skip
+"""Of a study that says everything."""
+
+
 @pytest.fixture(scope="module")
 def pdfs(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, DataSet]:
-    """One of a study that says everything, one of an order that says next to nothing."""
+    """One of that study, one of an order that says next to nothing."""
     folder = tmp_path_factory.mktemp("pdfs")
     with running(folder, migrated(folder), durable=False) as archive:
         house = Hospital(archive)
-        named = {"PatientBirthTime": "1200", "OtherPatientNames": "Roe", "EthnicGroup": "E", "PatientComments": "C"}
-        study = {"AccessionNumber": "FI1", "ReferringPhysicianName": "House", "StudyID": "7", "StudyTime": "1000"}
-        more = {"PatientBirthDate": "19700102", "PatientSex": "F", "AdmittingDiagnosesDescription": "D"}
-        house.archived(1, patient="A", IssuerOfPatientID="HOSP", **named, **study, **more)
+        house.stored(EXAMINED)
         feed = house.fed(document_modality="XA")
         full = oru(house, "PID|||A^^^HOSP||Doe^Jane", obr({32: "7&House"}), ED, feed=feed)[-1]
         sparse = oru(house, "PID|||Z", f"OBR|1|PL9{'|' * 30}", ED, feed=feed)[-1]
@@ -351,6 +385,7 @@ def pdfs(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, DataSet]:
 @pytest.mark.req(
     *(f"P-PDF-{number:02d}" for number in (1, 2, 5, 6, 7)),
     *(f"P-PDF-T90-{number:02d}" for number in range(1, 9)),
+    *(f"P-PDF-T{table}-{n:02d}" for table, rows in ROWS_OF.items() for n in range(1, rows + 1)),
 )
 @pytest.mark.parametrize("row", [pytest.param(row, id=f"{row['keyword']}-{row['note'][:3]}") for row in _rows()])
 def test_the_attributes_of_a_pdf_report(pdfs: tuple[DataSet, DataSet], row: dict[str, str]) -> None:
@@ -373,6 +408,24 @@ def test_the_attributes_of_a_pdf_report(pdfs: tuple[DataSet, DataSet], row: dict
         assert text(full, "Manufacturer") == "Isocenter"
     elif fixed:
         assert text(full, row["keyword"]) in fixed.split(", ")
+
+
+OF_THE_MESSAGE = {
+    "ContentDate": "20260301",
+    "ContentTime": "113000",
+    "AcquisitionDateTime": "20260301113000",
+    "InstanceNumber": "1",
+    "VerificationFlag": "VERIFIED",
+}
+"""What a report is copied from that is no study yet."""
+
+
+@pytest.mark.req("P-PDF-03")
+@pytest.mark.parametrize("row", [pytest.param(row, id=row["keyword"]) for row in _rows() if "COPY" in row["usage"]])
+def test_what_a_pdf_report_copies(pdfs: tuple[DataSet, DataSet], row: dict[str, str]) -> None:
+    """Of the study that it belongs to, and of the message; what is fixed or made is told above."""
+    expected = OF_THE_MESSAGE.get(row["keyword"]) or text(decode(EXAMINED.data, EXAMINED.syntax), row["keyword"])
+    assert text(pdfs[0], row["keyword"]) == expected
 
 
 @pytest.mark.skipif(shutil.which("dsrdump") is None, reason="not installed: dsrdump")

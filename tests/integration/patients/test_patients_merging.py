@@ -184,7 +184,7 @@ def test_it_is_audited_with_who_and_why(house: Hospital) -> None:
     house.process(house.message("A40", ROE, "MRG|A", control_id="CTRL7"))
     house.undo()
     events = {one.event: one for one in reversed(history(house.database))}
-    made, noted = events["edit.attributes"], events["patient.merge"]
+    made, noted = events["edit.move-study"], events["patient.merge"]
     assert noted.actor == "hl7:his CTRL7"
     assert noted.detail["reason"].startswith("ADT^A40 ")
     assert (noted.detail["prior"], noted.detail["identity"], noted.detail["worklist"]) == ("\\A", "\\B", 1)

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from archives import running, study_uid
@@ -94,7 +94,29 @@ def performed(url: str, folder: Path, ops: list[Op]) -> None:
         assert told(house) == before
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=BOUNDED)
+RENUMBERED: list[Op] = [
+    ("merge", "C", "D"), ("undo", 0), ("merge", "C", "B"), ("undo", 0), ("merge", "B", "D"), ("store", "D"),
+    ("store", "C"), ("rename", "D", "A"),
+]  # fmt: skip
+"""A number that was but named by a merge is nobody's once that is undone."""
+APART: list[Op] = [
+    ("merge", "C", "A"), ("update", "A", "Roe^R"), ("update", "C", "Poe^P"), ("undo", 2), ("update", "D", "Poe^P"),
+    ("undo", 2),
+]  # fmt: skip
+"""An update is taken back of those alone who are still the patient's."""
+SINCE: list[Op] = [
+    ("rename", "C", "D"), ("rename", "A", "C"), ("update", "A", "Roe^R"), ("store", "D"), ("undo", 1),
+]  # fmt: skip
+"""What a survivor has been called since stays when the merge is undone."""
+LEFT: list[Op] = [("update", "A", "Roe^R"), ("merge", "D", "A"), ("update", "D", "Roe^R"), ("undo", 1)]
+"""So does what that stands on, until it is undone."""
+
+
+@example(ops=RENUMBERED)
+@example(ops=APART)
+@example(ops=SINCE)
+@example(ops=LEFT)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=BOUNDED)
 @given(ops=st.lists(OPS, max_size=8))
 def test_whatever_is_done_agrees_and_can_be_taken_back(ops: list[Op]) -> None:
     with tempfile.TemporaryDirectory() as folder:

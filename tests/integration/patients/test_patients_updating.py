@@ -23,6 +23,7 @@ def everywhere(house: Hospital, **options: Any) -> None:
     house.performed("1.2.3", patient="A", study=study)
 
 
+@pytest.mark.req("X-QR-83")
 @pytest.mark.parametrize("event", UPDATES)
 def test_an_update_is_seen_everywhere_and_undone_everywhere(house: Hospital, event: str) -> None:
     everywhere(house)

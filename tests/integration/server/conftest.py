@@ -15,6 +15,8 @@ from command_forks import Commands
 from server_forks import started
 
 PATIENCE = 60.0
+_QUIET = {"ISOCENTER_HL7__LISTEN": "false"}
+"""It takes no HL7 messages: several servers would want the same port."""
 
 
 def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -34,7 +36,7 @@ class Running:
         self.data = data
         self.log = data.parent / f"{data.name}.log"
         variables = {"ISOCENTER_FREE_SPACE_FLOOR": "1 MB", "ISOCENTER_HTTP__WARM": "false"}
-        variables |= {"ISOCENTER_HL7__LISTEN": "false", **environment}
+        variables |= {**_QUIET, **environment}
         self.process = started(
             *("serve", "--data", data, "--dicom-port", "0", "--http-port", "0", *arguments),
             environment={**os.environ, **variables},
@@ -111,7 +113,8 @@ def cli() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     commands = Commands()
 
     def run(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        done = commands.run(*map(str, arguments), environment={**os.environ, **environment})
+        quiet = _QUIET if arguments[0] == "serve" else {}
+        done = commands.run(*map(str, arguments), environment={**os.environ, **quiet, **environment})
         assert not check or done.returncode == 0, done.stderr
         return done
 

@@ -1,9 +1,11 @@
 """What a start makes of an index that is not the store's, or is no index."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +21,7 @@ from isocenter.registry.changing import Registry
 from isocenter.server import startup
 from isocenter.server.banner import banner
 from isocenter.server.ports import Listeners
+from isocenter.workflow.worklist.entries import Worklist
 
 
 @pytest.fixture
@@ -68,6 +71,47 @@ def test_a_file_that_is_no_database_is_put_aside(settings: Settings, content: by
     assert started(settings) == 5
     assert instances(settings) == 5
     assert damaged(settings) == ["index.db.damaged"]
+
+
+def test_the_workflow_is_taken_out_of_a_damaged_file(settings: Settings) -> None:
+    """What lies on pages that can be read: the archive's rows are made from the store, these are nowhere else."""
+    with closing(database.open(settings.database_url)) as index, index.writing() as connection:
+        worklist = Worklist(index)
+        for number in range(400):
+            worklist.put(connection, f"order {number}", item(number))
+        connection.exec_driver_sql("DELETE FROM archive WHERE name = 'last-stop'")
+    with closing(sqlite3.connect(startup.sqlite_file(settings))) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(database.open(settings.database_url)) as index, index.reading() as connection:
+        page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+        pages = "SELECT pageno FROM dbstat WHERE name = 'instance'"
+        archive = [row[0] for row in connection.exec_driver_sql(pages)]
+        leaf = "SELECT pageno FROM dbstat WHERE name = 'worklist_item' AND pagetype = 'leaf' ORDER BY pageno"
+        worklist_pages = [row[0] for row in connection.exec_driver_sql(leaf)]
+    broken = [*archive, worklist_pages[len(worklist_pages) // 2]]
+    with startup.sqlite_file(settings).open("r+b") as pages_of:
+        for page in broken:
+            pages_of.seek((page - 1) * page_size)
+            pages_of.write(b"\xa5" * page_size)
+    assert started(settings) == 5
+    assert instances(settings) == 5
+    assert "index.db.damaged" in {name.partition("-")[0] for name in damaged(settings)}
+    with closing(database.open(settings.database_url)) as index, index.reading() as connection:
+        left = Worklist(index).of_patient(connection, "\\P1")
+        assert 350 < len(left) < 400, "but for one page"
+        numbers = {int(entry.order_key.split()[1]) for entry in left}
+        assert {0, 1, 398, 399} <= numbers
+        (entry,) = Worklist(index).of_order(connection, "order 399")
+        assert entry.model["00100010"] == item(399)["00100010"]
+
+
+def item(number: int) -> dict[str, Any]:
+    return {
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Müller^Jörg"}]},
+        "00100020": {"vr": "LO", "Value": ["P1"]},
+        "00080050": {"vr": "SH", "Value": [f"A{number}"]},
+        "00400100": {"vr": "SQ", "Value": [{"00080060": {"vr": "CS", "Value": ["CT"]}}]},
+    }
 
 
 def test_an_empty_file_is_a_lost_index(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from isocenter.config import Http, Processes, Settings
+from isocenter.config.hl7 import Hl7
 from isocenter.errors import ConfigurationError, Reason, Refused
 from isocenter.server import process
 from isocenter.server.board import Board, Kind, State
@@ -21,6 +22,7 @@ from isocenter.server.process import Termination
 from isocenter.server.supervisor import Plan, Supervisor, Worker
 
 PATIENCE = 20.0
+SILENT = Hl7(listen=False)
 
 
 def until(what: Callable[[], Any]) -> Any:
@@ -126,7 +128,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
     def start(roles: dict[Kind, Callable[[Worker], None]], reload: Any = None, **processes: float) -> Server:
         quick: dict[str, Any] = {"dicom": 2, "drain": 5.0, "restart_delay": 0.01, **processes}
-        settings = Settings(data=tmp_path, dicom_port=0, http_port=0, processes=Processes(**quick))
+        settings = Settings(data=tmp_path, dicom_port=0, http_port=0, hl7=SILENT, processes=Processes(**quick))
         servers.append(Server(settings, roles, reload))
         return servers[-1]
 
@@ -150,6 +152,7 @@ def test_it_serves_and_stops(make: Callable[..., Server]) -> None:
         server.ask()
 
 
+@pytest.mark.req("X-RIS-01")
 @pytest.mark.parametrize("kind", [Kind.DICOM, Kind.JOBS])
 def test_a_killed_worker_is_started_again(make: Callable[..., Server], kind: Kind) -> None:
     server = make(ROLES)
@@ -193,8 +196,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.req("X-RIS-01")
 def test_a_reload_brings_new_workers_and_ends_the_old(make: Callable[..., Server]) -> None:
-    changed = Settings(dicom_port=0, http_port=0, http=Http(limit=7), processes=Processes(dicom=1, drain=5.0))
+    changed = Settings(
+        dicom_port=0, http_port=0, hl7=SILENT, http=Http(limit=7), processes=Processes(dicom=1, drain=5.0)
+    )
     server = make(ROLES, lambda: changed)
     server.await_ready()
     old = server.pids(Kind.DICOM) + server.pids(Kind.JOBS)
@@ -253,7 +259,7 @@ def test_call_gives_the_childs_answer_and_its_errors() -> None:
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
-    listeners = bind(Settings(dicom_port=0, http_port=0))
+    listeners = bind(Settings(dicom_port=0, http_port=0, hl7=SILENT))
     listeners.listen()
     try:
         with pytest.raises(ConfigurationError, match="http_port"):

@@ -14,6 +14,7 @@ from edited_archives import WHO, attributes, editor
 from isocenter import dimse
 from isocenter.archive.edits.checks import Target
 from isocenter.config import HostedAE, build
+from isocenter.declarations.presets import Preset
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import Element, decode, encode, text, uid
 from isocenter.dimse import ProposedContext, commands
@@ -25,10 +26,12 @@ VERIFICATION = ProposedContext(uids.VERIFICATION, (uids.IMPLICIT_LE,))
 # --- verification
 
 
-@pytest.mark.req("X-MOD-38", "I-ECHO-01")
-def test_an_echo_that_is_no_proper_request(tmp_path: Path, sqlite_url: str) -> None:
+@pytest.mark.req("X-MOD-38", "I-ECHO-01", "P-ECHO-05", "P-ECHO-07", "X-RIS-05")
+@pytest.mark.parametrize("preset", ["default", "bridge", "ris"])
+def test_an_echo_that_is_no_proper_request(tmp_path: Path, sqlite_url: str, preset: Preset) -> None:
     """C000 with an Error Comment; the association and the next echo are none the worse."""
-    with running(tmp_path, sqlite_url) as archive, archive.connect(VERIFICATION) as association:
+    (ae,) = build({"ae": [{"title": "ISOCENTER", "preset": preset, "policy": "open"}]}).aes
+    with running(tmp_path, sqlite_url, ae=ae) as archive, archive.connect(VERIFICATION) as association:
         (context,) = association.contexts.values()
         assert association.echo() == 0
         improper = association.invoke(context.id, commands.echo_rq(), b"a data set")

@@ -1,6 +1,7 @@
 """Worklist queries over DIMSE: statuses by the catalogue's tables, limits, cancel, states, who sees what, text."""
 
 import csv
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete
+from sqlalchemy import text as sql_text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from archives import Running, running
@@ -165,7 +167,7 @@ RECIPES = {
 
 
 @pytest.mark.req("I-WLM-08", "I-FIND-ST-01", "I-FIND-ST-02", "I-FIND-ST-03", "I-FIND-ST-04", "I-FIND-ST-05")
-@pytest.mark.req("M-MWL-07", "P-MWL-10", "X-RIS-16", "X-RIS-17")
+@pytest.mark.req("M-MWL-07", "P-MWL-10", "X-RIS-16", "X-RIS-17", *(f"P-MWL-T31-{number:02d}" for number in range(1, 6)))
 @pytest.mark.parametrize(("preset", "status"), status_rows(), ids=lambda v: f"{v:04X}" if isinstance(v, int) else v)
 def test_status(place: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, preset: str, status: int) -> None:
     recipe = RECIPES[status]
@@ -211,6 +213,19 @@ def test_above_the_limit_nothing_is_answered(place: tuple[Path, str]) -> None:
         assert named(archive, PatientID="P101") == ["Family101^Given"]
     with served(place, *(model(n) for n in range(3)), worklist={"limit": 3}) as archive:
         assert len(named(archive)) == 3
+
+
+@pytest.mark.req("X-RIS-17")
+def test_a_failing_index_is_told_where_matches_are_counted_first(place: tuple[Path, str]) -> None:
+    with served(place, model(1), preset="ris") as archive:
+        with archive.database.writing() as connection:
+            connection.execute(sql_text("ALTER TABLE worklist_item RENAME TO lost"))
+        try:
+            answers = query(archive, asked(NAME))
+        finally:
+            with archive.database.writing() as connection:
+                connection.execute(sql_text("ALTER TABLE lost RENAME TO worklist_item"))
+    assert [each.status for each in answers] == [0xA700]
 
 
 @pytest.mark.req("X-RIS-16")
@@ -316,7 +331,7 @@ def test_a_name_is_found_by_each_of_its_groups(place: tuple[Path, str], asked_fo
     assert decode(answer.data or b"", uids.EXPLICIT_LE)[NAME[0]].value.rstrip() == name.encode()  # type: ignore[union-attr]
 
 
-@pytest.mark.req("P-MWL-05", "X-RIS-51", "I-WLM-10")
+@pytest.mark.req("P-MWL-05", "P-CHR-03", "X-RIS-51", "I-WLM-10")
 @pytest.mark.parametrize(
     ("ae", "asked_in", "name", "declared", "raw"),
     [
@@ -412,6 +427,33 @@ def test_a_date_that_is_none_is_refused(place: tuple[Path, str], value: str) -> 
         answers = query(archive, asked(NAME, ScheduledProcedureStepStartDate=value))
         expected = [0xA900] if value != "20260101-2026" else [0xFF00, 0]
         assert [each.status for each in answers] == expected
+
+
+@pytest.mark.req("I-ASSOC-30")
+def test_a_worklist_calls_nobody(place: tuple[Path, str]) -> None:
+    """What is asked is answered over the association that it came over."""
+    with socket.create_server(("127.0.0.1", 0)) as asking:
+        asking.setblocking(False)
+        peer = Peer(title="TESTER", host="127.0.0.1", port=asking.getsockname()[1])
+        with served(place, model(1), preset="archive", peers=[peer]) as archive:
+            assert len(names(query(archive, asked(NAME)))) == 1
+        with pytest.raises(BlockingIOError):
+            asking.accept()
+
+
+@pytest.mark.req("X-RIS-02")
+def test_the_log_tells_who_asked_and_how_it_ended(place: tuple[Path, str], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with served(place, model(1), preset="ris") as archive:
+        query(archive, asked(NAME))
+        query(archive, with_value(asked(NAME), (0x00080061,), ""))
+    told = [(each.message, each.fields) for each in caplog.records if hasattr(each, "fields")]
+    (done,) = [fields for event, fields in told if event == "worklist.done"]
+    (refused,) = [fields for event, fields in told if event == "worklist.refused"]
+    assert (done["calling"], done["matches"]) == ("TESTER", 1)
+    assert (refused["calling"], refused["status"]) == ("TESTER", "A900")
+    assert [fields["calling"] for event, fields in told if event == "association.accepted"] == ["TESTER"] * 2
+    assert [each.levelname for each in caplog.records if each.message == "worklist.refused"] == ["WARNING"]
 
 
 @pytest.mark.req("M-SEC-06")

@@ -150,6 +150,7 @@ def variants(path: Path, value: str, *, single: bool) -> list[str]:
 
 @pytest.mark.req("I-WLM-01", "I-WLM-02", "I-WLM-03", "I-WLM-04", "I-WLM-05", "I-WLM-06", "M-MWL-01", "M-MWL-04")
 @pytest.mark.req("M-MWL-05", "M-MWL-06", "P-MWL-01", "P-MWL-02", "P-MWL-04", "P-MWL-06", "P-MWL-15", "X-RIS-15")
+@pytest.mark.req("P-MWL-09", *(f"P-MWL-T38-{number:02d}" for number in range(1, 53)))
 @pytest.mark.parametrize("row", rows(), ids=lambda r: f"{r.preset}-{'.'.join(f'{tag:08X}' for tag in r.path)}")
 def test_row(asking: dict[str, Asking], row: Row) -> None:
     scene = asking[row.preset]

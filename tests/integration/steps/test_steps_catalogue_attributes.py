@@ -156,6 +156,10 @@ def test_the_messages_of_a_source_are_accepted(exchanged: dict[str, Exchanged], 
 
 
 @pytest.mark.req("X-MOD-53", "X-RIS-35", "P-MPPS-14", "P-MPPS-15", "I-MPPS-01", "I-MPPS-02", "P-MPPS-07")
+@pytest.mark.req(
+    *(f"P-MPPS-T52-{number:02d}" for number in range(1, 38)),
+    *(f"P-MPPS-T54-{number:02d}" for number in range(1, 13)),
+)
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
 def test_an_attribute_is_kept_and_passed_on(exchanged: dict[str, Exchanged], row: Row) -> None:
     """What the catalogue names stands in the message, in what is passed on and in what N-GET gives after it."""

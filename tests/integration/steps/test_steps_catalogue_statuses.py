@@ -140,6 +140,7 @@ def by_preset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 
 
 @pytest.mark.req("I-MPPS-01", "I-MPPS-05", "P-MPPS-04", "M-MPPS-05", "X-RIS-38")
+@pytest.mark.req(*(f"P-MPPS-T{table}-{number:02d}" for table in (60, 61) for number in range(1, 4)))
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in SCP])
 def test_a_status_as_scp(by_preset: Callable[[str], Running], row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = by_preset(_PRESETS[row.ae])
@@ -152,7 +153,7 @@ def test_a_status_as_scp(by_preset: Callable[[str], Running], row: Row, monkeypa
             assert provoke(modality).status == int(row.code, 16)
 
 
-@pytest.mark.req("X-RIS-38", "I-GAP-13", "M-GAP-20")
+@pytest.mark.req("X-RIS-38")
 @pytest.mark.parametrize("preset", ["default", "archive", "pacs", "bridge", "ris"])
 def test_a_step_that_is_over_says_so(by_preset: Callable[[str], Running], preset: str) -> None:
     """Table F.7.2-2: 0110 with Error ID A710 and the comment, and nothing has changed."""
@@ -164,7 +165,7 @@ def test_a_step_that_is_over_says_so(by_preset: Callable[[str], Running], preset
         assert modality.set(_fresh(), ended()).status == 0x0112
 
 
-@pytest.mark.req("X-RIS-38", "M-GAP-20")
+@pytest.mark.req("X-RIS-38")
 @pytest.mark.parametrize("preset", ["default", "archive", "bridge", "ris"])
 def test_a_step_is_created_once(by_preset: Callable[[str], Running], preset: str) -> None:
     with Modality(by_preset(preset)) as modality:
@@ -285,6 +286,7 @@ def sending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running,
 
 
 @pytest.mark.req("X-MOD-54", "P-MPPS-13", "P-MPPS-11", "P-MPPS-12")
+@pytest.mark.req(*(f"P-MPPS-T{table}-{number:02d}" for table in (48, 53) for number in range(1, 5)))
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in SCU])
 def test_a_status_as_scu(sending: tuple[Running, Ris], row: Row) -> None:
     """Success and warnings end a delivery; any other status makes it fail, visibly, with the status."""

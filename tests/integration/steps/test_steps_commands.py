@@ -114,7 +114,7 @@ def test_nothing_is_added_where_that_is_not_wanted(run: Run, peer: str) -> None:
     assert set(json.loads(run("get", peer, uid, "--json").stdout)) == {"00080005", "00100020", "00400252"}
 
 
-@pytest.mark.req("X-RIS-32", "X-RIS-39")
+@pytest.mark.req("X-RIS-32")
 def test_an_exception_is_seen_and_settled(run: Run, peer: str, archive: Running) -> None:
     entry = scheduled(archive, "CLI1", "S1", patient="P11")
     named = ("-k", "PatientID=P11", "-k", "ScheduledStepAttributesSequence.AccessionNumber=TYPO")

@@ -17,7 +17,7 @@ def _ae(**values: object):  # type: ignore[no-untyped-def]
     return ae_of(mpps={"forward": ["RIS"], "retries": 1, "retry_delay": 10, **values})
 
 
-@pytest.mark.req("I-MPPS-02", "I-ACT-07", "P-MPPS-07", "P-MPPS-08")
+@pytest.mark.req("I-MPPS-02", "I-ACT-07", "I-ROUTE-07", "P-ARCH-07", "P-ACT-03", "P-BRG-02", "P-MPPS-07", "P-MPPS-08")
 def test_each_message_goes_to_each_peer_in_order_and_as_it_came(tmp_path: Path, sqlite_url: str) -> None:
     one, other = Ris("RIS"), Ris("RIS2")
     data = dataset.encode(begun(PatientName="Doe^Jane=\\'"), uids.EXPLICIT_LE) + b""
@@ -150,7 +150,6 @@ def test_a_peer_without_the_class_and_one_without_an_address(tmp_path: Path, sql
             assert "address" in work.rows.listed(peer="NOWHERE")[0].comment
 
 
-@pytest.mark.req("I-GAP-13")
 @pytest.mark.parametrize(("wanted", "told"), [(False, ["create", "set"]), (True, ["create", "set", "create", "set"])])
 def test_refused_messages_are_passed_on_where_that_is_wanted(
     tmp_path: Path, sqlite_url: str, wanted: bool, told: list[str]

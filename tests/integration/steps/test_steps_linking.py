@@ -187,6 +187,7 @@ def test_an_exception_is_seen_and_settled(archive: Running) -> None:
     assert text(after.model["00400270"]["Value"][0], "00080050") == "EX1"
     assert text(after.model, "00100010") == "Doe^Jane^Registered"
     assert _states(archive, entry) == ["COMPLETED"]
+    assert [kind for kind, _ in _kinds(archive, uid)] == ["step-created", "step-completed", "step-completed"]
     assert uid not in [each.sop_uid for each in waiting.listed()]
     with archive.database.writing() as connection, pytest.raises(Refused, match="no exception"):
         waiting.resolve(connection, step.id, [entry.id], actor="tester")

@@ -2,11 +2,17 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
 import archives
 from archives import ROOT
+from isocenter.database import Database
 from isocenter.dimse import Response
 from isocenter.workflow.steps.steps import Steps
 from isocenter.workflow.worklist.entries import Worklist
@@ -41,6 +47,30 @@ def test_one_of_two_wins(tmp_path: Path, any_url: str) -> None:
             assert made == [0, 0x0111]
             ends = [ended("COMPLETED"), ended("DISCONTINUED")]
             assert _at_once(partial(one.set, uid, ends[0]), partial(other.set, uid, ends[1])) == [0, 0x0110]
+
+
+class Deadlock(Exception):
+    """What PostgreSQL says to the one that gives way."""
+
+    sqlstate = "40P01"
+
+
+def test_a_transaction_that_gives_way_to_another_is_done_again(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with archives.running(tmp_path, sqlite_url) as archive, Modality(archive) as modality:
+        whole, left = type(archive.database).writing, [3]
+
+        def writing(database: Database) -> AbstractContextManager[Connection]:
+            left[0] -= 1
+            if left[0] >= 0:
+                raise OperationalError("UPDATE", {}, Deadlock())
+            return whole(database)
+
+        monkeypatch.setattr(type(archive.database), "writing", writing)
+        assert modality.create(UID, begun()).status == 0
+        left[0] = 99
+        assert modality.set(UID, ended()).status == 0x0110
 
 
 def test_the_whole_life_of_a_step(tmp_path: Path, any_url: str) -> None:

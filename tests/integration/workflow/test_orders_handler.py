@@ -9,7 +9,6 @@ from sqlalchemy import select
 from databases import migrated
 from isocenter import database
 from isocenter.config.hl7 import Feed
-from isocenter.errors import ConfigurationError
 from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.hl7.message import Message
 from isocenter.workflow.orders.controls import Action, actions
@@ -106,7 +105,7 @@ CONTROLS = [code for code in actions() if len(code) == 2]
 SIU = [code for code in actions() if len(code) == 3]
 
 
-@pytest.mark.req("I-ACT-10", "I-ACT-11", "I-ACT-12", "I-ACT-13", "X-RIS-12", "X-RIS-13", "X-RIS-14")
+@pytest.mark.req("I-ACT-10", "I-ACT-11", "I-ACT-12", "I-ACT-13", "X-RIS-12", "X-RIS-13")
 @pytest.mark.parametrize("control", CONTROLS)
 def test_every_order_control(desk: Desk, control: str) -> None:
     known, unknown = EXPECTED[actions()[control]]
@@ -193,6 +192,18 @@ def test_what_was_performed_stays_performed(desk: Desk, state: State) -> None:
     if state is not State.STARTED:
         warnings = desk.take(order("CA", more=RAD_4))
         assert (desk.only.state, len(warnings)) == (state, 1)
+
+
+@pytest.mark.parametrize("control", ["CA", "DC"])
+def test_what_was_begun_is_discontinued(desk: Desk, control: str) -> None:
+    desk.take(order(more=RAD_4))
+    desk.set(State.STARTED)
+    desk.take(order("HD"))
+    assert desk.only.state is State.STARTED
+    desk.take(order(control))
+    assert desk.only.state is State.DISCONTINUED
+    desk.take(order("NW"))
+    assert desk.only.state is State.DISCONTINUED
 
 
 def test_hold_and_release(desk: Desk) -> None:
@@ -376,6 +387,20 @@ def test_an_order_needs_a_number(desk: Desk) -> None:
     assert (wrong.value.condition, wrong.value.location) == (Condition.REQUIRED_FIELD, Location("ORC", 1, 2, 1))
 
 
+def test_an_order_of_something_else(desk: Desk) -> None:
+    with pytest.raises(MessageError, match="no OBR") as wrong:
+        desk.take(message(PID, orc(), segment("RXO", {1: "ASA^Aspirin"})))
+    assert wrong.value.location == Location("OBR")
+
+
+@pytest.mark.parametrize(("orders", "notes"), [(501, 0), (1, 10_000)])
+def test_too_much_for_one_message(desk: Desk, orders: int, notes: int) -> None:
+    made = (each for number in range(orders) for each in (orc(placer=f"P{number}", filler=""), obr()))
+    with pytest.raises(MessageError) as wrong:
+        desk.take(message(PID, *made, *["NTE|1||x"] * notes))
+    assert wrong.value.condition is Condition.INTERNAL
+
+
 def test_numbers_of_two_orders(desk: Desk) -> None:
     desk.take(message(PID, orc("NW", "P1", "F1"), obr()), message(PID, orc("NW", "P2", "F2"), obr()))
     before = desk.entries
@@ -394,6 +419,18 @@ def test_the_same_number_of_two_authorities(desk: Desk) -> None:
     assert len(desk.entries) == 2
 
 
+def test_a_number_of_unknown_authority(desk: Desk) -> None:
+    """It is the known order's if the patient is the same, and another order if not."""
+    desk.take(message(PID, orc("NW", "1^HIS", ""), obr()), message(PID, orc("CA", "1", ""), obr()))
+    assert desk.only.state is State.CANCELLED
+    other = segment("PID", {3: "815^^^HOSP^MR"})
+    desk.take(message(other, orc("NW", "1", ""), obr()))
+    with desk.database.reading() as connection:
+        (entry,) = desk.worklist.of_patient(connection, "HOSP\\815")
+    assert entry.state is State.SCHEDULED
+    assert desk.only.state is State.CANCELLED
+
+
 def test_a_patient_who_was_merged_and_what_is_registered_of_her(desk: Desk) -> None:
     patients = Patients(lambda: 1)
     said = {"00101030": {"vr": "DS", "Value": [61.5]}, "00100040": {"vr": "CS", "Value": ["O"]}}
@@ -405,6 +442,18 @@ def test_a_patient_who_was_merged_and_what_is_registered_of_her(desk: Desk) -> N
     assert steps(desk.entries, "PatientID", "PatientSex", "PatientWeight") == [("4711", "F", "61.5")]
     desk.take(message(former, orc("CA"), obr()))
     assert desk.only.state is State.CANCELLED
+
+
+@pytest.mark.req("X-RIS-14")
+def test_patients_have_to_be_registered_first(desk: Desk) -> None:
+    strict = Feed(name="ris", unregistered="refuse")
+    with pytest.raises(MessageError, match="not registered") as wrong:
+        desk.take(order(), feed=strict)
+    assert (wrong.value.condition, wrong.value.location) == (Condition.UNKNOWN_KEY, Location("PID", 1, 3, 1))
+    with desk.database.writing() as connection:
+        Patients(lambda: 1).put(connection, "HOSP\\4711", {}, "adt")
+    desk.take(order(), feed=strict)
+    assert desk.only.state is State.SCHEDULED
 
 
 # --- several steps
@@ -478,6 +527,11 @@ def test_an_exam_of_several_procedures(desk: Desk, exams: Feed) -> None:
     assert {entry.state for entry in desk.entries} == {State.CANCELLED}
 
 
+def test_an_exam_is_known_by_its_procedure_too(desk: Desk, exams: Feed) -> None:
+    desk.take(order(exam="HIS77^CT, head", more={44: "CTH^CT head^L"}), feed=exams)
+    assert steps(desk.entries, "Modality", "ScheduledProcedureStepLocation") == [("CT", "Room 1")]
+
+
 @pytest.mark.req("X-RIS-10", "X-RIS-11", "X-RIS-18")
 def test_the_mapping_of_the_ris(desk: Desk, exams: Feed) -> None:
     ris = Feed(name="his", mapping="x-ris", exams=exams.exams)
@@ -495,7 +549,7 @@ def test_an_imaging_order(desk: Desk) -> None:
     ipc = {1: "ACC7^RIS", 2: "RP7", 3: "1.2.7", 4: "S1", 5: "MR", 6: "P1^Native^99P", 7: "MR^Tesla", 9: "MR3T"}
     made = (
         *(PID, orc("NW"), "TQ1|||||||20240105101500|20240105110000|S", obr("MRH^MR head")),
-        *(segment("IPC", ipc), segment("IPC", {**ipc, 4: "S2", 6: "P2^Contrast^99P", 8: "Room 5"})),
+        *(segment("IPC", ipc), segment("IPC", {**ipc, 4: "S2", 6: "P2^Contrast^99P", 8: "R5^Room 5^L"})),
     )
     desk.take(message(*made, kind="OMI^O23^OMI_O23"))
     paths = ("AccessionNumber", "RequestedProcedureID", "StudyInstanceUID", "ScheduledProcedureStepID", "Modality")
@@ -595,9 +649,34 @@ def test_a_message_without_orders(desk: Desk, kind: str, place: str) -> None:
     assert (wrong.value.condition, wrong.value.location) == (Condition.SEGMENT_SEQUENCE, Location(place))
 
 
+def test_on_both_databases(any_url: str) -> None:
+    """The statements that are written for each of them: numbers that come again, and steps that are held."""
+    index = database.open(any_url)
+    worklist = Worklist(index)
+    orders = Orders(worklist)
+    for each in (order(more=RAD_4), order("HD"), order("XO", more={24: "MR"}), order("RL"), appointment("S12")):
+        with index.writing() as connection:
+            orders.apply(connection, each, FEED)
+    with index.reading() as connection:
+        found = worklist.of_patient(connection, "HOSP\\4711")
+    index.close()
+    assert [(entry.state, value(entry.model, "Modality")) for entry in found] == [
+        (State.SCHEDULED, "MR"),
+        (State.SCHEDULED, ""),
+    ]
+
+
 def test_the_handlers_of_an_installation(desk: Desk) -> None:
-    made = handlers(desk.worklist, [FEED])
+    made = handlers(desk.worklist)
     assert set(made) == set(EVENTS)
     assert not any(handler.outside for handler in made.values())
-    with pytest.raises(ConfigurationError, match="no mapping"):
-        handlers(desk.worklist, [Feed(mapping="nowhere.tsv")])
+    made["SIU^S12"].before(appointment("S12"), FEED)
+    assert desk.entries == []
+
+
+def test_a_mapping_that_went_away(desk: Desk, tmp_path: Path) -> None:
+    """The start checks it; what happens to the file after that is the server's trouble, not the sender's."""
+    with pytest.raises(MessageError) as wrong:
+        desk.take(order(), feed=Feed(mapping=str(tmp_path / "gone.tsv")))
+    assert wrong.value.condition is Condition.INTERNAL
+    assert str(tmp_path) not in wrong.value.comment

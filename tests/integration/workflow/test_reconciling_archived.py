@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+import archives
 import held_archives
 from archives import keys, made, study_uid
 from edited_archives import editor, located, wado
 from held_archives import WHO, Bench, attribute, value
 from isocenter.archive.edits.making import Who
 from isocenter.dicom.dataset import string_of
+from isocenter.workflow.reconciling.overview import Overview
 from isocenter.workflow.reconciling.states import Finding, Place, State
+from procedure_steps import Modality, begun
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def found(bench: Bench, keyword: str) -> str:
     return string_of(answers[0][1], tag)
 
 
-@pytest.mark.req("I-REC-01", "I-REC-03", "I-GAP-14")
+@pytest.mark.req("I-REC-01", "I-REC-03", "I-PID-05")
 def test_a_new_study_takes_over_what_its_order_says(tmp_path: Path, any_url: str) -> None:
     with held_archives.running(tmp_path, any_url, title="ARCHIVE", role="archive", worklists=("own",)) as bench:
         bench.order()
@@ -119,3 +122,13 @@ def test_values_typed_in_become_edits_and_rejecting_leaves_the_study_alone(bench
     bench.settle()
     assert len(bench.archive.rows("study")) == 2
     assert value(second.model, "PatientID") == "P2"
+
+
+@pytest.mark.req("X-RIS-32")
+def test_steps_that_nothing_was_scheduled_for_are_listed_beside(tmp_path: Path, sqlite_url: str) -> None:
+    with archives.running(tmp_path, sqlite_url) as archive, Modality(archive) as modality:
+        order = {"ScheduledStepAttributesSequence>AccessionNumber": "NOSUCH"}
+        assert modality.create(f"{archives.ROOT}.900", begun(**order)).status == 0
+        (told,) = Overview(archive.database).steps()
+    assert [told[each] for each in ("patient_id", "accession", "modality")] == ["P1", "NOSUCH", "CT"]
+    assert told["sop_uid"] == f"{archives.ROOT}.900"

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 import held_archives
-from archives import ROOT, keys, made, study_uid
+from archives import MR, ROOT, keys, made, study_uid
 from held_archives import WHO, Bench, attribute, value
 from isocenter.errors import Refused
 from isocenter.index import tables
@@ -28,7 +28,7 @@ def held(bench: Bench, *objects: Any) -> None:
     bench.settle()
 
 
-@pytest.mark.req("I-ACT-30", "I-ACT-31", "I-ACT-34", "I-TWF-02", "I-TWF-05", "I-TWF-09")
+@pytest.mark.req("I-ACT-30", "I-ACT-31", "I-ACT-34", "I-TWF-02", "I-TWF-05", "I-TWF-09", "I-PID-05")
 def test_a_confident_match_is_merged_and_handed_over(tmp_path: Path, any_url: str) -> None:
     with held_archives.running(tmp_path, any_url) as bench:
         bench.order()
@@ -60,6 +60,18 @@ def test_what_waits_is_seen_by_nobody(bench: Bench) -> None:
     assert bench.archive.rows("study") == bench.archive.rows("patient") == bench.archive.objects() == []
 
 
+@pytest.mark.req("I-TWF-12")
+def test_what_is_held_is_answered_as_what_is_archived(bench: Bench) -> None:
+    """I-STORE-ST: 0000, A900 for another class than the context's, C000 for what can't be read, C001 for another
+    instance than the command's."""
+    one = made(1)
+    wrong = [one._replace(sop_class=MR), one._replace(data=b"\x10\0\x10\0PN\xff\xffDoe"), one._replace(sop_uid="1.2.3")]
+    responses = [bench.archive.store_all(each)[0] for each in (one, *wrong)]
+    assert [each.status for each in responses] == [0x0000, 0xA900, 0xC000, 0xC001]
+    assert all(each.comment for each in responses[1:])
+    assert len(bench.kept()) == 1
+
+
 def test_an_ae_that_holds_answers_no_queries(bench: Bench) -> None:
     from isocenter.dimse import ContextNotAccepted
 
@@ -81,7 +93,7 @@ def test_an_ae_that_holds_answers_no_queries(bench: Bench) -> None:
         ([{}], {"PatientBirthDate": "19700301", "PatientSex": "F"}, Finding.MATCHED),
     ],
 )
-@pytest.mark.req("I-TWF-07", "I-GAP-14")
+@pytest.mark.req("I-TWF-07")
 def test_only_one_match_that_contradicts_nothing_counts(
     bench: Bench, items: list[dict[str, Any]], values: dict[str, str], finding: Finding
 ) -> None:
@@ -189,7 +201,6 @@ def test_the_study_uid_may_be_the_worklists(tmp_path: Path, sqlite_url: str) -> 
     assert value(model, "StudyDescription") == "Thorax"
 
 
-@pytest.mark.req("I-GAP-14")
 def test_rejected_studies_are_kept_aside_and_what_comes_later_too(bench: Bench) -> None:
     one, two = made(1), made(2)
     held(bench, one)
@@ -330,3 +341,23 @@ def test_two_values_are_compared_side_by_side(bench: Bench) -> None:
         "attribute": "", "study": "Doe^Jane", "candidates": ["Doe^Janet", "doe^jane"], "same": [False, True],
     }  # fmt: skip
     assert rows["AccessionNumber"]["candidates"] == ["A1", "A2"]
+
+
+def test_an_order_that_comes_while_a_study_is_looked_for_is_found(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isocenter.workflow.reconciling.worklists import Worklists
+
+    real = Worklists.candidates
+
+    def slowly(*given: Any) -> Any:
+        found = real(*given)
+        if not found:
+            bench.order()
+            while bench.following.step():
+                pass
+        return found
+
+    monkeypatch.setattr(Worklists, "candidates", slowly)
+    held(bench)
+    assert bench.study().finding is Finding.MATCHED

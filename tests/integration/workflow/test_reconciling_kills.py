@@ -12,7 +12,7 @@ from archives import Object, made
 from held_archives import WHO, Bench, attribute, value
 from isocenter.archive.ingest import Reception
 from isocenter.dicom.part10 import Receipt
-from isocenter.index import rebuild
+from isocenter.index import rebuild, tables
 from isocenter.index.adoption import Assumed
 from isocenter.store.filesystem import FilesystemStore
 from isocenter.workflow.reconciling import adopting, rows
@@ -161,6 +161,22 @@ def test_what_can_not_be_read_is_set_aside(bench: Bench) -> None:
     assert (bench.kept(), len(bench.archive.set_aside())) == ([], 1)
 
 
+def test_a_held_file_that_is_not_what_was_received_does_not_go_to_the_archive(bench: Bench) -> None:
+    sent(bench)
+    bench.settle()
+    key = bench.kept()[0]
+    with bench.held.open(key) as stored:
+        path = Path(stored.path)
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+    bench.desk.release(bench.study().id, WHO)
+    bench.settle()
+    assert (len(bench.archived()), bench.kept()) == (2, [])
+    assert [reason for reason, _ in bench.archive.set_aside()] == ["cannot-understand"]
+
+
 def test_an_index_that_is_made_anew_does_not_show_what_is_held(bench: Bench) -> None:
     bench.order()
     sent(bench, made(1))
@@ -174,3 +190,45 @@ def test_an_index_that_is_made_anew_does_not_show_what_is_held(bench: Bench) -> 
     assert [row.store_key for row in bench.archive.rows("instance")] == [before[0].store_key]
     assert [study.state for study in bench.studies()] == [State.RELEASED, State.OPEN]
     assert len(bench.kept()) == 1
+
+
+def test_a_backup_has_what_is_held(bench: Bench, tmp_path: Path) -> None:
+    from isocenter.config import Settings
+    from isocenter.server.backup import backup, restore
+    from isocenter.server.reconciling import held_store
+
+    sent(bench)
+    settings = Settings(data=bench.archive.settings.data, free_space_floor=0)
+    backup(settings, tmp_path / "copy")
+    elsewhere = Settings(data=tmp_path / "elsewhere", free_space_floor=0)
+    restored = restore(elsewhere, tmp_path / "copy")
+    assert (restored.objects, restored.missing) == (0, 0)
+    held = held_store(elsewhere)
+    assert sorted(held.keys()) == bench.kept()
+    assert held.archive_id == bench.held.archive_id
+    held.close()
+
+
+def test_what_a_lost_database_had_held_is_held_again_at_the_start(bench: Bench, tmp_path: Path) -> None:
+    from isocenter import database
+    from isocenter.config import HostedAE, Settings
+    from isocenter.server import startup
+    from isocenter.server.backup import backup, restore
+
+    sent(bench)
+    backup(Settings(data=bench.archive.settings.data, free_space_floor=0), tmp_path / "copy")
+    aes = (HostedAE(), HostedAE(title="TWF", role="reconcile"))
+    elsewhere = Settings(data=tmp_path / "elsewhere", aes=aes, free_space_floor=0)
+    restore(elsewhere, tmp_path / "copy")
+    for part in elsewhere.data.glob("index.db*"):
+        part.unlink()
+    store = startup.open_store(elsewhere)
+    with store.exclusive():
+        startup.prepare(elsewhere, store)
+    store.close()
+    opened = database.open(elsewhere.database_url)
+    with opened.reading() as connection:
+        (study,) = rows.listed(connection, ae="TWF")
+        assert rows.waiting(connection, [study.id]) == {study.id: (3, 2)}
+        assert connection.execute(tables.instance.select()).all() == []
+    opened.close()

@@ -85,6 +85,16 @@ _KNOWN = {
 }
 
 
+def test_a_creator_without_a_uid_is_told_which_it_was_given(archive: Running) -> None:
+    whole = models.encoded(models.canonical(asked()), uids.IMPLICIT_LE)
+    with archive.connect(ProposedContext(PUSH, (uids.IMPLICIT_LE,))) as association:
+        context = association.context_for(PUSH)
+        answer = association.invoke(context.id, commands.n_create_rq(PUSH), whole)
+        assert answer.status == 0
+        given = commands.text(answer.command, commands.AFFECTED_SOP_INSTANCE)
+        assert association.invoke(context.id, commands.n_get_rq(PUSH, given)).status == 0
+
+
 def test_a_data_set_that_is_too_long(archive: Running) -> None:
     with archive.connect(*CONTEXTS) as association:
         context = association.context_for(PUSH)

@@ -5,14 +5,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from databases import migrated
+from isocenter.config import Settings
 from isocenter.declarations.workitem import FILTERED, GLOBAL, Event, State, Status
 from isocenter.dicom.uids import new_uid
+from isocenter.exchange.peers import Peers
 from isocenter.index.tables import job
+from isocenter.jobs import Queue, Runner
+from isocenter.registry.roster import Fixed
 from isocenter.workflow.workitems import models
+from isocenter.workflow.workitems.delivering import Deliverer, Tries, upkeep
 from isocenter.workflow.workitems.events import KIND, Position
+from isocenter.workflow.workitems.tables import workitem_event
 from workitem_models import TRANSACTION, Worklist, code, sequence
 
 LABEL = ((0x00741204,), "Segment*")
@@ -215,4 +221,53 @@ def test_events_for_dimse_come_with_one_job(sqlite_url: str) -> None:
         assert len(worklist.items.events.waiting(connection, "PEER")) == 3
     worklist.at += 10
     assert worklist.do(worklist.items.events.prune, worklist.at) == 2  # the newest stays
+    worklist.database.close()
+
+
+class _Turn:
+    """A job under way, as far as the upkeep looks at it."""
+
+    def cancelled(self) -> bool:
+        return False
+
+
+def test_upkeep_removes_what_is_old_and_wakes_what_was_left_behind(sqlite_url: str) -> None:
+    worklist = Worklist(sqlite_url)
+    worklist.put("2.25.1", State.COMPLETED)
+    worklist.put("2.25.2", State.IN_PROGRESS)
+    worklist.subscribe("2.25.2", "PEER", way="dimse")
+    with worklist.database.writing() as connection:
+        connection.execute(delete(job))  # as if it had been cancelled
+    look = upkeep(worklist.items, keep=3600, events=1e9)
+    again = look(_Turn())  # type: ignore[arg-type]
+    assert again is not None
+    with worklist.database.reading() as connection:
+        assert list(connection.execute(select(job.c.kind, job.c.unique_key))) == [(KIND, "PEER")]
+    assert worklist.change("2.25.1", State.COMPLETED) == Status.NO_SUCH_WORKITEM
+    assert worklist.get("2.25.2").state is State.IN_PROGRESS
+    worklist.database.close()
+
+
+def test_what_cant_be_delivered_is_given_up_in_the_end(sqlite_url: str) -> None:
+    worklist = Worklist(sqlite_url)
+    for number in (1, 2):
+        worklist.create(f"2.25.{number}")
+        worklist.subscribe(f"2.25.{number}", "NOBODY", way="dimse")
+    settings = Settings()
+    directory = Fixed(settings)
+    deliverer = Deliverer(worklist.items, Peers(settings, directory), directory, Tries(1, 7.0))
+    ahead = [0]
+    queue = Queue(worklist.database, lambda: worklist.at + ahead[0])
+    runner = Runner(queue, {KIND: deliverer.handle})
+
+    def states() -> list[tuple[str, int]]:
+        with worklist.database.reading() as connection:
+            return [(row.state, row.attempts) for row in connection.execute(select(workitem_event))]
+
+    assert runner.run_once()
+    assert states() == [("waiting", 1), ("waiting", 1)]
+    assert not runner.run_once()
+    ahead[0] = 8_000_000
+    assert runner.run_once()
+    assert [state for state, _ in states()] == ["undelivered", "undelivered"]
     worklist.database.close()

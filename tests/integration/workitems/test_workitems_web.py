@@ -305,6 +305,25 @@ def test_two_channels_of_one_subscriber_hear_the_same(client: httpx.Client) -> N
     assert client.delete(f"/workitems/{GLOBAL}/subscribers/TWINS").status_code == 200
 
 
+def test_another_process_goes_on_where_one_left_off(client: httpx.Client, archive: Archive) -> None:
+    uid = create(client)
+    url = client.post(f"/workitems/{uid}/subscribers/ROAMER").headers["content-location"]
+    with listening(url) as channel:
+        assert heard(channel)[2]["00741000"]["Value"] == ["SCHEDULED"]
+    root = archive.root
+    with served(archive) as other:  # a server of its own over the same database
+        away = f"{str(other.base_url).replace('http', 'ws')}subscribers/ROAMER"
+        state(client, uid, "IN PROGRESS")
+        with listening(away) as channel:
+            said: list[str] = []
+            while said[-1:] != ["IN PROGRESS"]:
+                said += heard(channel)[2]["00741000"]["Value"]
+            client.post(f"/workitems/{uid}/cancelrequest")
+            assert heard(channel)[1] == 2
+    archive.root = root
+    client.delete(f"/workitems/{uid}/subscribers/ROAMER")
+
+
 def test_a_filtered_subscription_and_its_end(client: httpx.Client) -> None:
     wanted = quote("ProcedureStepLabel=Filter*,00741200=HIGH", safe="")
     where = f"/workitems/{FILTERED}/subscribers/FILTER"

@@ -124,7 +124,7 @@ def queried(peer: Running, *words: str, status: int = 0) -> Result:
     return done
 
 
-@pytest.mark.req("M-MWL-10", "M-MWL-11", "M-MWL-12", "X-MOD-40", "X-MOD-41", "X-MOD-46")
+@pytest.mark.req("M-MWL-10", "M-MWL-11", "M-MWL-12", "X-MOD-41", "X-MOD-46")
 def test_a_worklist_is_asked_by_the_keys_of_a_modality(peer: Running) -> None:
     words = ("--modality", "CT", "--station", "CT1", "--date", "20260105", "--patient-id", "P7")
     (found,) = json.loads(queried(peer, *words, "--json").stdout)

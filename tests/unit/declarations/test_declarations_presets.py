@@ -21,8 +21,7 @@ from material import REQUIREMENTS
 TABLES = ("iconnect", "intellibridge", "marie", "sendtopacs", "ps32")
 LATER = frozenset(
     (
-        "import", "lifecycle", "media", "mpps", "notifications", "pixels", "prefetch", "print", "proxy",
-        "reconciliation", "routing", "substance", "viewer", "web", "worklist",
+        "import", "lifecycle", "media", "pixels", "prefetch", "print", "proxy", "routing", "substance", "viewer", "web",
     )
 )  # fmt: skip
 """What issues of their own are about."""

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from isocenter.config import Peer, Settings, build
+from isocenter.config.hl7 import Hl7
 from isocenter.declarations.presets import PRESETS
 from isocenter.dicom import uids
 from isocenter.dimse.negotiation import Admission
@@ -177,7 +178,7 @@ def test_what_becomes_of_duplicates_by_preset() -> None:
 @pytest.mark.req("X-COM-11", "P-NET-01", "P-NET-04")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_both_versions_of_ip_are_listened_on(host: str) -> None:
-    listeners = bind(Settings(host=host, dicom_port=0, http_port=0))
+    listeners = bind(Settings(host=host, dicom_port=0, http_port=0, hl7=Hl7(listen=False)))
     listeners.listen()
     try:
         with socket.create_connection((host, listeners.dicom_port), 10) as sock:

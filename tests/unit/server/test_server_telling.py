@@ -9,6 +9,7 @@ import pytest
 
 from isocenter import telemetry
 from isocenter.config import HostedAE, Peer, Settings
+from isocenter.config.hl7 import Hl7
 from isocenter.server.banner import banner
 from isocenter.server.board import Board, Kind, State
 from isocenter.server.metrics import HEAVY, Snapshot, collect, publish, text
@@ -83,6 +84,7 @@ def test_a_process_answers_for_itself_and_a_dead_one_is_left_out(tmp_path: Path)
         ("isocenter.server.main", ("starlette", "uvicorn")),
         ("isocenter.server.packing", ("starlette", "uvicorn")),
         ("isocenter.server.web_worker", ()),
+        ("isocenter.server.hl7_worker", ("starlette", "uvicorn")),
         ("isocenter.cli.app", ("starlette", "uvicorn", "sqlalchemy", "isocenter.dimse")),
         ("isocenter.cli.sending", ("starlette", "uvicorn", "sqlalchemy")),
     ],
@@ -97,6 +99,6 @@ def test_what_is_imported_is_light(imported: str, further: tuple[str, ...]) -> N
 def test_listeners_close(capsys: Any) -> None:
     from isocenter.server.ports import bind
 
-    listeners = bind(Settings(dicom_port=0, http_port=0))
+    listeners = bind(Settings(dicom_port=0, http_port=0, hl7=Hl7(listen=False)))
     assert listeners.dicom_port != listeners.http_port
     listeners.close()

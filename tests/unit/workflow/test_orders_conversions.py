@@ -7,6 +7,7 @@ import pytest
 
 from isocenter.config.hl7 import Feed
 from isocenter.hl7.errors import Condition, Location, MessageError
+from isocenter.rules import paths
 from isocenter.workflow.orders import filling, mapping
 from isocenter.workflow.orders.filling import Filled
 from isocenter.workflow.orders.identifiers import is_ours, number, study_uid
@@ -20,7 +21,8 @@ def read(rows: str, *segments: str, feed: Feed = FEED, former: dict[str, Any] | 
     """What a mapping of these rows alone makes of the segments."""
     made = message(*segments)
     used = mapping.parse(rows, "test")
-    own = tuple(row for row in used.rows if f"{row.path}\t" in f"{rows}\t" or f"{row.path}\t" in rows)
+    filled = {str(paths.parse(line.partition("\t")[0])) for line in rows.splitlines()}
+    own = tuple(row for row in used.rows if row.name in filled)
     part = filling.Part(Scope(made, tuple(made.segments[1:])))
     return filling.fill(replace(used, rows=own), feed, part, former or {}, lambda _: "", {})
 
@@ -30,7 +32,8 @@ def read(rows: str, *segments: str, feed: Feed = FEED, former: dict[str, Any] | 
     [
         ("Doe^Jane", "Doe^Jane"),
         ("Doe^Jane^Q^Jr.^Dr.^MD", "Doe^Jane^Q^Dr.^Jr. MD"),
-        ("van&der&Berg^Anna", "van^Anna"),
+        ("van der Berg&van der&Berg^Anna", "van der Berg^Anna"),
+        ("&van der&Berg^Anna", "van der Berg^Anna"),
         ("Alias^A^^^^^A~Legal^L^^^^^L~Display^D^^^^^D", "Legal^L"),
         ("Maiden^M^^^^^M", "Maiden^M"),
         ("Yamada^Taro^^^^^L^A~山田^太郎^^^^^L^I~やまだ^たろう^^^^^L^P", "Yamada^Taro=山田^太郎=やまだ^たろう"),
@@ -138,6 +141,9 @@ def test_heights(text: str, expected: str) -> None:
         ("PatientBirthDate\tPID-3\tdate", "19701345", "no date"),
         ("PatientBirthDate\tPID-3\tdate", "Jane Doe", "no date"),
         ("StudyInstanceUID\tPID-3\ttext", "1.2.x", "no UID"),
+        ("PatientBirthDate\tPID-3\ttext", "1970-01-31", "no date"),
+        ("PatientBirthTime\tPID-3\ttext", "noon", "no time"),
+        ("PatientWeight\tPID-3\ttext", "heavy", "no number"),
         ("PregnancyStatus\tPID-3\ttext", "perhaps", "no whole number"),
         ("PatientSex\tPID-3\ttext", "weiblich!", "no code"),
         ("ScheduledProcedureStepSequence.ScheduledStationAETitle\tPID-3\tall", "A TITLE THAT IS TOO LONG", "AE title"),

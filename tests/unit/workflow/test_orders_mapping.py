@@ -119,7 +119,7 @@ def sources(kind: Kind) -> Iterator[Any]:
                     yield pytest.param(preset, row, source, id=f"{preset} {row.path} {written_source}")
 
 
-@pytest.mark.req("M-MWL-01", "I-ACT-10", "I-WLM-09")
+@pytest.mark.req("M-MWL-01", "M-HL7-02", "I-ACT-10", "I-WLM-09")
 @pytest.mark.parametrize(("preset", "row", "source"), [*sources(Kind.FIELD)])
 def test_every_field(preset: str, row: Row, source: Source) -> None:
     raw, expected = sample(row, source)

@@ -11,7 +11,7 @@ from isocenter.hl7.errors import MessageError
 from isocenter.hl7.message import parsed
 from isocenter.workflow.orders.holding import Order
 from isocenter.workflow.orders.planning import Nothing, Planner
-from isocenter.workflow.orders.requests import Number
+from isocenter.workflow.orders.requests import Match, Number
 from isocenter.workflow.worklist import attributes as of
 from isocenter.workflow.worklist.rows import Entry
 from isocenter.workflow.worklist.states import State
@@ -51,11 +51,11 @@ class Shelf(Nothing):
         self.held[order.key] = dict(order.held)
         self.numbers.update({(each.kind, each.number, each.authority): order.key for each in order.numbers})
 
-    def find(self, numbers: Iterable[Number]) -> str:
+    def find(self, numbers: Iterable[Number]) -> Match:
         for number in numbers:
             if key := self.numbers.get((number.kind, number.number, number.authority)):
-                return key
-        return ""
+                return Match(key)
+        return Match("")
 
     def entries(self, order_key: str) -> list[Entry]:
         return list(self.orders.get(order_key, ()))
@@ -105,7 +105,7 @@ def appointments(draw: st.DrawFn) -> str:
 
 
 messages = st.lists(st.one_of(orders(), orders(), appointments()), min_size=1, max_size=7)
-_SETTINGS = settings(max_examples=80, deadline=None)
+_SETTINGS = settings(max_examples=30, deadline=None)
 
 
 @_SETTINGS
@@ -146,3 +146,24 @@ def test_identifiers_that_were_given_stay(told: list[str]) -> None:
                 former = before.get((key, entry.step_id), entry.model)
                 for path, others in named.items():
                     assert value(entry.model, path) in {value(former, path), *others} - {""}
+
+
+words = st.text(st.sampled_from('PID1ORCNW^~&\\|"20240131.CTé山 '), max_size=12)
+names = st.sampled_from(
+    ["PID", "PV1", "ORC", "OBR", "IPC", "TQ1", "ZDS", "NTE", "OBX", "SCH", "RGS", "AIS", "AIG", "ZZZ"]
+)
+lines = st.builds(lambda name, fields: "|".join([name, *fields]), names, st.lists(words, max_size=40))
+kinds = st.sampled_from(["ORM^O01", "OMG^O19", "OMI^O23", "SIU^S12", "SIU^S17"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(kinds, st.lists(lines, max_size=8), st.booleans())
+def test_nonsense_is_refused_or_made_sense_of(kind: str, segments: list[str], proper: bool) -> None:
+    """Whatever stands in the segments, it is a MessageError, or entries that DICOM can hold."""
+    shelf = Shelf()
+    begun = [PID, "SCH|1|B1" if kind.startswith("SIU") else orc()] if proper else []
+    shelf.take(written(*begun, *segments, kind=kind))
+    for entries in shelf.orders.values():
+        for entry in entries:
+            of.check(entry.model)
+            assert entry.step_id

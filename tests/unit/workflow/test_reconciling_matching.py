@@ -41,7 +41,7 @@ def study(**values: str) -> dict[str, Any]:
         ({"match": ("RequestedProcedureID",)}, {"StudyID": "RP1"}, {}, True),
     ],
 )
-@pytest.mark.req("I-TWF-07", "I-GAP-14")
+@pytest.mark.req("I-TWF-07")
 def test_an_item_fits_by_the_attributes_that_are_set(
     settings: dict[str, Any], values: dict[str, str], order: dict[str, str], expected: bool
 ) -> None:

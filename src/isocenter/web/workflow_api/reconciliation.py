@@ -70,8 +70,9 @@ class Reconciliation:
         keys = asked.object().get("keys")
         if not isinstance(keys, dict) or not all(isinstance(value, str) for value in keys.values()):
             raise bad_request("keys is an object of keywords and texts")
+        question = asked_by_hand(keys)
         study = self._overview.study(_id(asked))
-        found = self._worklists.search(self._ae_of(study.ae), asked_by_hand(keys))
+        found = self._worklists.search(self._ae_of(study.ae), question)
         self._desk.offer(study.id, found)
         return self.one(asked)
 

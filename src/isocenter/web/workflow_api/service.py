@@ -1,6 +1,6 @@
 """The workflow's resources as an ASGI application: which path and method goes to which handler.
 
-    WorkflowApi(lanes, "/api/reconciliation", {"": {"GET": listed}, "/{id}": {"GET": shown}})
+    WorkflowApi(lane, "/api/reconciliation", {"": {"GET": listed}, "/{id}": {"GET": shown}})
 
 A handler is a plain function; it runs in a thread. Answers are JSON, errors `application/problem+json`. What changes
 something has to come as JSON by its Content-Type, which no page of another site can send unasked.
@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from isocenter.web import media
 from isocenter.web.body import Disconnected, pump
 from isocenter.web.edge import answered
-from isocenter.web.lanes import Lanes
+from isocenter.web.lanes import Lane
 from isocenter.web.problem import Problem, bad_request
 from isocenter.web.reply import Reply
 
@@ -74,10 +74,10 @@ def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None 
 
 
 class WorkflowApi:
-    """Answers below `mount`."""
+    """Answers below `mount`. `lane`: where handlers run; some wait for peers, so that it should be their own."""
 
-    def __init__(self, lanes: Lanes, mount: str, resources: Resources) -> None:
-        self._lanes, self._mount = lanes, mount
+    def __init__(self, lane: Lane, mount: str, resources: Resources) -> None:
+        self._lane, self._mount = lane, mount
         self._routes = [(_pattern(path), handlers) for path, handlers in resources.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +102,7 @@ class WorkflowApi:
             raise Problem(405, f"this resource takes {allowed}", {"Allow": allowed})
         body = b"" if method == "GET" else await self._body(scope, receive)
         asked = Asked(path, _query(scope), body, _actor(scope))
-        return await self._lanes.query.run(handler, asked)
+        return await self._lane.run(handler, asked)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         described = media.parse(Headers(scope=scope).get("content-type", ""))
@@ -110,7 +110,7 @@ class WorkflowApi:
             raise Problem(415, f"the body has to be {media.PLAIN_JSON}")
         gathered: list[bytes] = []
         try:
-            await pump(receive, self._lanes.query, lambda pieces, _last: gathered.extend(pieces), MOST)
+            await pump(receive, self._lane, lambda pieces, _last: gathered.extend(pieces), MOST)
         except Disconnected as fault:
             raise bad_request("the body is incomplete") from fault
         return b"".join(gathered)

@@ -24,13 +24,16 @@ _CODINGS: Final = ("gzip", "x-gzip", "deflate")
 
 
 async def received(call: Call, *, needed: bool = True) -> bytes:
-    """The body. Raises Problem 400 where there is none though it is `needed`, 413, 415; Disconnected."""
+    """The body. Raises Problem 400 where there is none though it is `needed`, 413, 415."""
     coding = call.headers.get("content-encoding", "").strip().lower()
     if coding not in (*_PLAIN, *_CODINGS):
         raise Problem(415, "a body comes as it is, or in gzip or deflate")
     body: list[bytes] = []
     lane = call.context.lanes.query
-    await pump(call.receive, lane, lambda chunks, _: body.extend(chunks), LARGEST)
+    try:
+        await pump(call.receive, lane, lambda chunks, _: body.extend(chunks), LARGEST)
+    except Disconnected as gone:
+        raise bad_request("the body is incomplete") from gone
     if coding in _CODINGS and any(body):
         inflater = Inflater(coding, LARGEST)
         body = [piece for chunk in body for piece in inflater.feed(chunk)]
@@ -46,7 +49,7 @@ def read(call: Call, body: bytes) -> Model:
     if not body:
         return {}
     kind = media.parse(call.headers.get("content-type", ""))
-    name = kind.name if kind is not None else media.JSON
+    name = kind.name if kind is not None else ""
     if name == media.MULTIPART and kind is not None:
         name, body = _only_part(body, kind)
     if name == media.XML:
@@ -109,6 +112,3 @@ def answer(call: Call, model: Model, kind: str) -> Reply:
         lead = f"--{_BOUNDARY}\r\nContent-Type: {media.XML}\r\n\r\n".encode()
         document = b"%b%b\r\n--%b--\r\n" % (lead, document, _BOUNDARY.encode())
     return compressed(call, Reply(200, headers, document))
-
-
-__all__ = ["LARGEST", "Disconnected", "answer", "read", "received", "wanted"]

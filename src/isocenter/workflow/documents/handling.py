@@ -20,7 +20,7 @@ from isocenter.dicom.uids import EXPLICIT_LE
 from isocenter.errors import IsocenterError, Reason, Refused
 from isocenter.hl7.errors import Condition, MessageError
 from isocenter.hl7.message import Message
-from isocenter.workflow.documents.kept import CANCELLED, Keeping, all_of, stored_at, versions
+from isocenter.workflow.documents.kept import CANCELLED, Keeping, Kept, all_of, stored_at, versions
 from isocenter.workflow.documents.objects import SOP_CLASS, Filed, Former, object_of, series_uid_of, sop_uid_of
 from isocenter.workflow.documents.placing import Placing
 from isocenter.workflow.documents.results import Cancelled, Document, documents
@@ -63,7 +63,7 @@ class ResultMessages:
         cause = cause_of(message, feed)
         for each, filed in zip(found, wanted, strict=True):
             if isinstance(each, Cancelled):
-                self._reject(each, feed, Who(cause.actor, cause.reason))
+                self._reject(each, patient, feed, Who(cause.actor, cause.reason))
             elif filed is not None:
                 self._store(each, filed)
 
@@ -72,17 +72,18 @@ class ResultMessages:
     ) -> Filed | None:
         """Where a document goes; None where that version is archived. Raises MessageError."""
         if isinstance(each, Cancelled):
-            if not all_of(connection, feed.name, each.number):
+            if not self._all(connection, feed, each.number, patient):
                 raise MessageError(Condition.UNKNOWN_KEY, "there is no document of this number", each.place)
             return None
-        known = versions(connection, feed.name, each.number, each.kind)
-        sop_uid = sop_uid_of(feed.name, each)
+        place = self._placing.place(connection, each, patient.identity, patient.patient, feed.name)
+        known = self._versions(connection, feed, each, patient)
+        sop_uid = sop_uid_of(feed.name, each, place.study_uid)
         if any(one.version == each.version for one in known) or stored_at(connection, sop_uid):
             return None
-        place = self._placing.place(connection, each, patient.identity, patient.patient, feed.name)
         former = next((one.former for one in known if one.state != CANCELLED), None)
         if former is None and each.parent:
-            former = next((one.former for one in reversed(all_of(connection, feed.name, each.parent))), None)
+            parents = self._all(connection, feed, each.parent, patient)
+            former = parents[-1].former if parents else None
         return Filed(
             place.model,
             series_uid_of(feed.name, each, place.study_uid),
@@ -93,6 +94,16 @@ class ResultMessages:
             former,
             feed.document_modality,
         )
+
+    def _versions(self, connection: Connection, feed: Feed, each: Document, patient: Told) -> list[Kept]:
+        """Those of this patient, the latest first: some senders begin their numbers again."""
+        found = versions(connection, feed.name, each.number, each.kind)
+        return [one for one in found if self._placing.belongs(connection, one.study_uid, patient.identity)]
+
+    def _all(self, connection: Connection, feed: Feed, number: str, patient: Told) -> list[Kept]:
+        """All that was kept of this patient under a number."""
+        found = all_of(connection, feed.name, number)
+        return [one for one in found if self._placing.belongs(connection, one.study_uid, patient.identity)]
 
     def _store(self, each: Document, filed: Filed) -> None:
         origin = Origin("", self._door.title, "", may_reject=False)
@@ -106,9 +117,9 @@ class ResultMessages:
         stored = reception.finish()
         log.info("document.stored", study=stored.study_uid, instance=stored.sop_uid, verdict=stored.verdict)
 
-    def _reject(self, each: Cancelled, feed: Feed, who: Who) -> None:
+    def _reject(self, each: Cancelled, patient: Told, feed: Feed, who: Who) -> None:
         with self._database.reading() as connection:
-            kept = all_of(connection, feed.name, each.number)
+            kept = self._all(connection, feed, each.number, patient)
         for one in kept:
             try:
                 self._door.rejecting.reject(SAFETY, one.study_uid, one.series_uid, one.sop_uid, who)
@@ -119,18 +130,22 @@ class ResultMessages:
 
     def apply(self, connection: Connection, message: Message, feed: Feed) -> Iterable[MessageError] | None:
         """Note what is stored."""
+        patient = patient_of(message, feed, self._describing)
         for each in documents(message, feed):
             if isinstance(each, Cancelled):
-                self._keeping.cancel(connection, feed.name, each.number)
-                continue
-            known = versions(connection, feed.name, each.number, each.kind)
-            if any(one.version == each.version for one in known):
-                continue
-            sop_uid = sop_uid_of(feed.name, each)
-            where = stored_at(connection, sop_uid)
-            if where is None:
-                raise MessageError(Condition.INTERNAL, "the document is not in the archive", each.place)
-            self._keeping.note(
-                connection, feed.name, each, Former(*where, SOP_CLASS[each.kind], sop_uid), len(known) + 1
-            )
+                self._keeping.cancel(connection, self._all(connection, feed, each.number, patient))
+            else:
+                self._note(connection, each, patient, feed)
         return None
+
+    def _note(self, connection: Connection, each: Document, patient: Told, feed: Feed) -> None:
+        known = self._versions(connection, feed, each, patient)
+        if any(one.version == each.version for one in known):
+            return
+        place = self._placing.place(connection, each, patient.identity, patient.patient, feed.name)
+        sop_uid = sop_uid_of(feed.name, each, place.study_uid)
+        where = stored_at(connection, sop_uid)
+        if where is None:
+            raise MessageError(Condition.INTERNAL, "the document is not in the archive", each.place)
+        former = Former(*where, SOP_CLASS[each.kind], sop_uid)
+        self._keeping.note(connection, feed.name, each, former, len(known) + 1)

@@ -1,6 +1,6 @@
 """The documents that were kept, by feed, number and version."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
@@ -69,8 +69,8 @@ class Keeping:
         values = {**where._asdict(), "instance": number, "state": STORED, "at": self._clock()}
         connection.execute(insert(table).values(**row, **values))
 
-    def cancel(self, connection: Connection, feed: str, number: str) -> None:
-        """Note that all that was kept under a number is cancelled."""
-        ids = [each.id for each in all_of(connection, feed, number)]
+    def cancel(self, connection: Connection, kept: Iterable[Kept]) -> None:
+        """Note that these are cancelled."""
+        ids = [each.id for each in kept]
         if ids:
             connection.execute(update(table).where(table.c.id.in_(ids)).values(state=CANCELLED))

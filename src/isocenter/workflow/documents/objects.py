@@ -63,9 +63,9 @@ def series_uid_of(feed: str, document: Document, study_uid: str) -> str:
     return derived_uid("document series", feed, document.number, document.kind, study_uid)
 
 
-def sop_uid_of(feed: str, document: Document) -> str:
+def sop_uid_of(feed: str, document: Document, study_uid: str) -> str:
     """A version's own."""
-    return derived_uid("document", feed, document.number, document.kind, document.version)
+    return derived_uid("document", feed, document.number, document.kind, document.version, study_uid)
 
 
 def object_of(document: Document, filed: Filed) -> Iterator[bytes]:

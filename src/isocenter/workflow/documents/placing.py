@@ -49,7 +49,12 @@ class Placing:
                 Condition.UNKNOWN_KEY, "the study of this result is another patient's", Location("PID", 1, 3)
             )
         person = registered.of(connection, patient)
-        return self._new(document, patient, {**(person.model if person else {}), **told}, feed)
+        return self._new(connection, document, patient, {**(person.model if person else {}), **told}, feed)
+
+    def belongs(self, connection: Connection, study_uid: str, identity: str) -> bool:
+        """Whether an archived study is the patient's."""
+        owner = archived.patient_of(connection, study_uid)
+        return _same(connection, owner, registered.current(connection, identity))
 
     def _ordered(self, connection: Connection, numbers: Numbers, patient: str) -> Iterator[Model]:
         """What the worklist says of the study."""
@@ -64,10 +69,12 @@ class Placing:
                 kept = {tag: value for tag, value in entry.model.items() if tag[:4] == "0010" or tag in _STUDY_LEVEL}
                 yield {**kept, **written("0020000D", entry.study_uid)}
 
-    def _new(self, document: Document, patient: str, told: Changes, feed: str) -> Place:
+    def _new(self, connection: Connection, document: Document, patient: str, told: Changes, feed: str) -> Place:
         numbers = document.numbers
-        uid = numbers.study_uid if is_regular(numbers.study_uid) else ""
-        uid = uid or derived_uid("document study", feed, _first(numbers, document.number))
+        names = ("document study", feed, _first(numbers, document.number))
+        uid = numbers.study_uid if is_regular(numbers.study_uid) else derived_uid(*names)
+        if archived.patient_of(connection, uid) and not self.belongs(connection, uid, patient):
+            uid = derived_uid(*names, patient)  # the sender has used the number before, for another patient
         model = {
             **written("0020000D", uid),
             **written("00080050", numbers.accession[:16].replace("\\", "/")),

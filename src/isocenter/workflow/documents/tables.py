@@ -19,6 +19,6 @@ document = Table(
     text("sop_uid"),
     count("instance"),  # Instance Number (0020,0013)
     Column("at", BigInteger, nullable=False),
-    Index("uq_document", "feed", "number", "kind", "version", unique=True),
+    Index("uq_document", "feed", "number", "kind", "version", "study_uid", unique=True),
     Index("ix_document_sop", "sop_uid"),
 )

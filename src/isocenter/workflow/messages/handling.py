@@ -5,7 +5,7 @@ together with the note that the message is processed, or not at all.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sqlalchemy import Connection
 
@@ -13,7 +13,7 @@ from isocenter.config.hl7 import Feed
 from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.hl7.message import Header, Message
 
-__all__ = ["Feed", "Handler", "Handlers", "handler_of"]
+__all__ = ["Feed", "Handler", "Handlers", "Sparing", "handler_of"]
 
 
 class Handler(Protocol):
@@ -31,6 +31,15 @@ class Handler(Protocol):
         """Effects in the workflow's tables, in the transaction that marks the message as processed. What is odd but was
         done all the same is returned, to be told beside success. Raises MessageError for a message that is wrong;
         what it has written until then is undone."""
+
+
+@runtime_checkable
+class Sparing(Protocol):
+    """A handler that knows of a message whether there is anything to be done outside."""
+
+    def is_outside(self, connection: Connection, message: Message, feed: Feed) -> bool:
+        """Whether `before` would do anything for this message, which is the next of its feed; where it would not, it is
+        not called, and the message costs one commit. In the transaction that the message is processed in."""
 
 
 Handlers = Mapping[str, Handler]

@@ -7,7 +7,7 @@ the turn when nobody has it, and commits all that can be committed then; there i
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -21,7 +21,7 @@ from isocenter.errors import Reason, Refused, Retriable
 from isocenter.hl7.acknowledgement import Answered
 from isocenter.hl7.errors import Condition, MessageError
 from isocenter.hl7.message import Message
-from isocenter.workflow.messages.handling import Feed, Handler
+from isocenter.workflow.messages.handling import Feed, Handler, Sparing
 from isocenter.workflow.messages.keeping import Arrival, Key, Known, Messages, State
 
 log = telemetry.logger("hl7.processing")
@@ -88,8 +88,19 @@ class Work:
 
     @property
     def kept_first(self) -> bool:
-        """It needs a commit of its own before it is processed."""
+        """It needs a commit of its own before it is processed, or may need one."""
         return self.fault is None and (self.told_first or self.outside)
+
+    def spares(self, connection: Connection) -> bool:
+        """Whether its handler has nothing to do outside for this very message. Asked when it is the feed's next."""
+        if self.told_first or self.message is None or not isinstance(self.handler, Sparing):
+            return False
+        try:
+            return not self.handler.is_outside(connection, self.message, self.feed)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            return False  # what is wrong is found again where it is answered
 
 
 class Processor:
@@ -180,15 +191,16 @@ class Processor:
 
     # --- commits, by whoever has the turn
 
-    def _movable(self) -> list[Work]:
-        """What the next commit can bring on, in the order of each feed."""
-        found: list[Work] = []
+    def _movable(self) -> dict[Work, bool]:
+        """What the next commit can bring on, in the order of each feed, and whether nothing of its feed is before it
+        any more once what the same commit does is done."""
+        found: dict[Work, bool] = {}
         for lane in self._lanes.values():
             blocked = False
             for work in lane:
                 to_keep = work.stage is Stage.NEW and work.kept_first
                 if to_keep or (work.stage not in _WAITING and not blocked):
-                    found.append(work)
+                    found[work] = not blocked
                 blocked = blocked or to_keep or work.stage in _WAITING
                 if len(found) >= MOST:
                     return found
@@ -200,7 +212,7 @@ class Processor:
             works = self._movable()
         return bool(works) and self._commit_these(works)
 
-    def _commit_these(self, works: Sequence[Work]) -> bool:
+    def _commit_these(self, works: Mapping[Work, bool]) -> bool:
         for tries in range(1, _TRIES + 1):
             try:
                 self._settle(self._written(works))
@@ -217,24 +229,30 @@ class Processor:
         self._give_up(works, failure)
         return False
 
-    def _commit_each(self, works: Sequence[Work]) -> bool:
-        moved = False
-        for work in works:
-            moved = self._commit_these([work]) or moved
+    def _commit_each(self, works: Mapping[Work, bool]) -> bool:
+        """One after the other; what follows a message that could not be brought on waits for another turn."""
+        moved, stuck = False, set[str]()
+        for work, free in works.items():
+            if work.arrival.feed in stuck:
+                continue
+            if self._commit_these({work: free}):
+                moved = True
+            else:
+                stuck.add(work.arrival.feed)
         return moved
 
-    def _written(self, works: Iterable[Work]) -> dict[Work, Stage]:
+    def _written(self, works: Mapping[Work, bool]) -> dict[Work, Stage]:
         """What one commit has done, and where that has brought each."""
         with self._messages.database.writing() as connection:
-            return {work: self._bring(connection, work) for work in works}
+            return {work: self._bring(connection, work, free=free) for work, free in works.items()}
 
-    def _bring(self, connection: Connection, work: Work) -> Stage:
+    def _bring(self, connection: Connection, work: Work, *, free: bool) -> Stage:
         if work.known is None or work.stage is Stage.NEW:
             work.known = self._messages.known(connection, work.arrival.key)
             if work.known.state is State.PROCESSED:
                 work.answer, work.repeated = work.known.answer, True
                 return Stage.DONE
-        if work.stage is Stage.NEW and work.kept_first:
+        if work.stage is Stage.NEW and work.kept_first and not (free and work.spares(connection)):
             row = self._messages.keep(connection, work.arrival, work.known)
             work.known = work.known._replace(id=row, state=State.RECEIVED)
             return Stage.KEPT if work.outside else Stage.READY

@@ -54,10 +54,10 @@ def parts(content: StudyContent, steps: Sequence[StepView], sop_uid: str) -> lis
 
 
 def _of_step(content: StudyContent, step: StepView) -> frozenset[str]:
-    """The instances that a step made: those that it names, and of series that it names those that it leaves open."""
-    whole = (each for each in content.series if each.series_uid in step.series)
-    in_series = frozenset(item.sop_uid for each in whole for item in each.items)
-    return (content.sop_uids & step.instances) or in_series
+    """The instances that a step made: those that it names, or where it names none all of the series that it names."""
+    if step.instances:
+        return content.sop_uids & step.instances
+    return frozenset(item.sop_uid for each in content.series if each.series_uid in step.series for item in each.items)
 
 
 def encoded(part: Part, retrieve: str, syntax: str) -> bytes:

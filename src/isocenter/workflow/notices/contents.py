@@ -39,11 +39,6 @@ class StudyContent(NamedTuple):
     series: tuple[SeriesContent, ...] = ()
 
     @property
-    def instances(self) -> int:
-        """How many there are."""
-        return sum(len(each.items) for each in self.series)
-
-    @property
     def sop_uids(self) -> frozenset[str]:
         """Of all instances."""
         return frozenset(item.sop_uid for each in self.series for item in each.items)

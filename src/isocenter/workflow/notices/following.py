@@ -96,10 +96,15 @@ class Following:
     def step(self) -> bool:
         """Take the next changes; False if that was all."""
         with self._database.reading(lagging=True) as connection:
-            found = changes.read(connection, changes.position(connection, NAME), _MOST)
+            place = changes.position(connection, NAME)
+            found = changes.read(connection, place, _MOST)
         if not found:
             return False
         with self._database.writing() as connection:
+            # another node may have come to it first
+            connection.execute(consumer.select().where(consumer.c.name == NAME).with_for_update())
+            if changes.position(connection, NAME) != place:
+                return True
             self._take(connection, found)
             for each in self._also:
                 each(connection, found)
@@ -207,8 +212,10 @@ class Following:
     def _begin(self) -> None:
         """The first time it begins with what comes."""
         with self._database.writing() as connection:
-            if connection.execute(consumer.select().where(consumer.c.name == NAME)).first() is None:
+            new = connection.execute(consumer.select().where(consumer.c.name == NAME)).first() is None
+            if new:
                 changes.acknowledge(connection, NAME, changes.end(connection))
+            if new or not facts.read(connection, _BEGUN):  # a rebuild of the index forgets the facts
                 facts.write(connection, _BEGUN, str(self._clock()))
 
 

@@ -24,10 +24,11 @@ from isocenter.config.notices import WebHook
 from isocenter.database import Database
 from isocenter.jobs.runner import Running
 from isocenter.workflow import completeness
-from isocenter.workflow.notices.contents import content_of
+from isocenter.workflow.notices.contents import described
 from isocenter.workflow.notices.delivering import Account
 from isocenter.workflow.notices.outgoing import Destination, Notice
 from isocenter.workflow.notices.plan import Plan
+from isocenter.workflow.outgoing import counted
 
 _PASSING: Final = frozenset({408, 425, 429})
 _ANSWER: Final = 1 << 16
@@ -81,12 +82,12 @@ class Hooks:
 
     def _study(self, study_uid: str, *, patient: bool) -> dict[str, Any]:
         with self._database.reading() as connection:
-            content = content_of(connection, study_uid)
+            content = described(connection, study_uid)
+            count = counted(connection, study_uid)
             state = completeness.state_of(connection, study_uid)
         told: dict[str, Any] = {"StudyInstanceUID": study_uid}
         if content is not None:
-            told |= {"AccessionNumber": content.accession, "series": len(content.series)}
-            told["instances"] = content.instances
+            told |= {"AccessionNumber": content.accession, "series": count.series, "instances": count.instances}
         if state is not None and state.times:
             told["completed"] = state.times
         if patient and content is not None:

@@ -84,10 +84,12 @@ def status_of(scope: Scope, values: Values) -> Status | None:
 
 
 def moved(former: State, told: State) -> State:
-    """The state that a step comes to when a message says `told`: what was performed stays performed, and what is
-    settled stays settled."""
+    """The state that a step comes to when a message says `told`: what was begun stays so, or is discontinued where
+    others would be cancelled; what is settled stays settled."""
     if former in _SETTLED or (former in _PERFORMED and told in _WAITING):
         return former
+    if former in _PERFORMED and told is State.CANCELLED:
+        return State.DISCONTINUED
     return told
 
 

@@ -106,7 +106,10 @@ def _ends(form: str) -> Conversion:
             return []
         if not text.isdecimal() or not 0 < int(text) <= _WEEK:
             raise Unfit("this is no duration in minutes")
-        started = datetime.strptime(date + time[:4], "%Y%m%d%H%M")
+        try:
+            started = datetime.strptime(date + time[:4], "%Y%m%d%H%M")
+        except ValueError as wrong:
+            raise Unfit("the start is no date and time") from wrong
         return [(started + timedelta(minutes=int(text))).strftime(form)]
 
     return end
@@ -285,3 +288,10 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "patient-id": ("", "issuer", "universal", "others"),
 }
 """What may stand behind the colon, where anything may; that of `table` and `listed` is a table of values."""
+
+
+def makes(conversion: str, argument: str) -> str:
+    """What a conversion makes: `SQ` items of a sequence, `PN` names, '' text or numbers."""
+    if conversion in ("code", "authority") or argument in ("universal", "others"):
+        return "SQ"
+    return "PN" if conversion in ("name", "names", "person", "people", "performer") else ""

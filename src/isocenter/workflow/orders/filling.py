@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from isocenter.dicom.json_reading import text_of
-from isocenter.hl7.errors import Condition, Location, MessageError
+from isocenter.hl7.errors import Condition, MessageError
 from isocenter.rules.paths import Path, parse
 from isocenter.workflow.messages.handling import Feed
 from isocenter.workflow.orders.conversions import CONVERSIONS, Context
@@ -70,8 +70,10 @@ class _Filling:
     def fill(self, former: Mapping[str, Any]) -> Filled:
         self._model = _copied(former)
         self._model.setdefault(f"{STEPS:08X}", {"vr": "SQ", "Value": [{}]})
+        names, exam = self._part.scope.names, self._part.exam is not None
         for row in self._mapping.rows:
-            self._fill(row)
+            if row.made or not names.isdisjoint(row.segments) or (exam and row.exam):
+                self._fill(row)
         return Filled(self._model, self._warnings)
 
     def _fill(self, row: Row) -> None:
@@ -184,8 +186,3 @@ def take_out(model: Model, path: Path) -> None:
     items[-1].pop(f"{path.steps[-1].tag:08X}", None)
     if len(items) > 1 and not items[-1] and path.steps[0].tag != STEPS:
         take_out(model, Path(path.steps[:-1], "SQ"))
-
-
-def location_of(segment: str, field: int, sequence: int = 1) -> Location:
-    """A field's place, for an error."""
-    return Location(segment, sequence, field, 1 if field else 0)

@@ -19,6 +19,19 @@ _LENGTHS: Final = {"SH": 16, "LO": 64, "ST": 1024, "LT": 10240, "AE": 16, "CS": 
 _LINES: Final = frozenset({"ST", "LT", "UT"})
 _CODE: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
 _TITLE: Final = re.compile(r"[ -\[\]-~]{1,16}")
+_FORMS: Final = {
+    "DA": re.compile(r"\d{8}"),
+    "TM": re.compile(r"\d{2}(?:\d{2}(?:\d{2}(?:\.\d{1,6})?)?)?"),
+    "DS": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"),
+}
+_RANGES: Final = {
+    "US": (0, 0xFFFF),
+    "UL": (0, 0xFFFFFFFF),
+    "SS": (-0x8000, 0x7FFF),
+    "SL": (-0x80000000, 0x7FFFFFFF),
+    "IS": (-0x80000000, 0x7FFFFFFF),
+}
+_WORDS: Final = {"DA": "this is no date", "TM": "this is no time", "DS": "this is no number"}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 Warn = Callable[[str], None]
@@ -50,16 +63,25 @@ def _text(keyword: str, vr: str, value: str, warn: Warn) -> Any:
         if not _TITLE.fullmatch(text):
             raise Unfit("this is no AE title")
         return text
-    if vr in ("US", "UL", "SS", "SL", "IS"):
+    if vr in _RANGES:
         if not re.fullmatch(r"[+-]?\d{1,10}", text):
             raise Unfit("this is no whole number")
-        return int(text)
-    if vr in ("DA", "TM", "DS"):
+        return _whole(vr, int(text))
+    if vr in _FORMS:
+        if not _FORMS[vr].fullmatch(text):
+            raise Unfit(_WORDS[vr])
         return text
     if "\\" in text:
         warn("a backslash divides values in DICOM; it was written as a slash")
         text = text.replace("\\", "/")
     return _cut(keyword, vr, text, warn)
+
+
+def _whole(vr: str, number: int) -> int:
+    least, most = _RANGES[vr]
+    if not least <= number <= most:
+        raise Unfit(f"the number is beyond the VR {vr}")
+    return number
 
 
 def _uid(text: str, warn: Warn) -> str:

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from isocenter.hl7.errors import MessageError
+from isocenter.errors import Refused
+from isocenter.hl7.errors import Condition, MessageError
 from isocenter.hl7.message import Message
 from isocenter.workflow.messages.handling import Feed, Handler
-from isocenter.workflow.orders.holding import Order
+from isocenter.workflow.orders.holding import Item, Order
 from isocenter.workflow.orders.numbers import Numbers
 from isocenter.workflow.orders.planning import Planner
-from isocenter.workflow.orders.requests import Number
+from isocenter.workflow.orders.requests import Match, Number
 from isocenter.workflow.patients import registered
 from isocenter.workflow.worklist.entries import Worklist, now
 from isocenter.workflow.worklist.rows import Entry
@@ -33,8 +34,8 @@ class Filed:
         self._worklist = worklist
         self._numbers = numbers
 
-    def find(self, numbers: Iterable[Number]) -> str:
-        """The key of the order that goes by these numbers; '' for none."""
+    def find(self, numbers: Iterable[Number]) -> Match:
+        """The order that goes by these numbers."""
         return self._numbers.find(self._connection, numbers)
 
     def entries(self, order_key: str) -> list[Entry]:
@@ -79,7 +80,7 @@ class Orders:
         """Nothing is done outside the database."""
 
     def apply(self, connection: Connection, message: Message, feed: Feed) -> Iterable[MessageError]:
-        """Do what the message asks for; what was odd about it. Raises MessageError before anything is written."""
+        """Do what the message asks for; what was odd about it. Raises MessageError for a message that is wrong."""
         book = Filed(connection, self._worklist, self._numbers)
         orders = Planner(feed, self._clock).planned(book, message)
         for order in orders:
@@ -93,10 +94,18 @@ class Orders:
         self._worklist.remove(connection, [entry.id for entry in former])
         for item in changed:
             if not item.gone:
-                self._worklist.put(connection, order.key, item.model, state=item.state, source=feed.name)
+                self._put(connection, order, item, feed)
         if order.items:
             self._numbers.note(connection, order.numbers, order.key)
+        if order.held != order.held_before:
             self._numbers.hold(connection, order.key, order.held)
+
+    def _put(self, connection: Connection, order: Order, item: Item, feed: Feed) -> None:
+        try:
+            self._worklist.put(connection, order.key, item.model, state=item.state, source=feed.name)
+        except Refused as refused:
+            # a mapping of a site's own can do what DICOM can't hold; what was written is undone
+            raise MessageError(Condition.DATA_TYPE, refused.comment) from refused
 
 
 def handlers(worklist: Worklist) -> dict[str, Handler]:

@@ -67,6 +67,8 @@ class Order:
     """Issuer, backslash, id; '' where neither the worklist nor the message says whose it is."""
     items: list[Item]
     held: dict[str, State] = field(default_factory=dict)
+    """Steps that are held back, and the states that they come back to."""
+    held_before: dict[str, State] = field(default_factory=dict)
     numbers: dict[Number, None] = field(default_factory=dict)
     warnings: list[MessageError] = field(default_factory=list)
 

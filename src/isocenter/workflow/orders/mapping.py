@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from isocenter.errors import ConfigurationError
 from isocenter.rules import paths
 from isocenter.workflow.orders import exams, identifiers, sources
-from isocenter.workflow.orders.conversions import ARGUMENTS, CONVERSIONS
+from isocenter.workflow.orders.conversions import ARGUMENTS, CONVERSIONS, makes
 from isocenter.workflow.orders.sources import Kind, Source
 from isocenter.workflow.orders.values import Values, standard
 
@@ -44,6 +44,12 @@ class Row(NamedTuple):
     """The attribute's keyword."""
     generated: str = ""
     """What is made where no source has a value: the last source's name; '' for none."""
+    segments: frozenset[str] = frozenset()
+    """Those that its fields are in."""
+    exam: bool = False
+    """It may have a value from the table of exams."""
+    made: bool = False
+    """It may have one without either."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,12 +164,19 @@ def _row(line: str) -> tuple[str, Row | None]:
     name, _, argument = conversion.partition(":")
     lenient, name = name.endswith("?"), name.removesuffix("?") or "text"
     _check_conversion(name, argument)
+    kind = makes(name, argument)
+    if (kind or path.vr in ("SQ", "PN")) and kind != path.vr:
+        raise ValueError(f"{conversion} makes nothing that {path} can hold (VR {path.vr})")
     for source in asked:
         _check_source(source, asked)
     last = asked[-1]
     generated = last.name if last.kind is Kind.GENERATED else ""
     keyword = str(path).rpartition(".")[2]
-    return str(path), Row(path, asked, name, argument, lenient, note, str(path), keyword, generated)
+    segments = frozenset(source.name for source in asked if source.kind is Kind.FIELD)
+    exam = any(source.kind is Kind.EXAM for source in asked)
+    made = any(source.kind not in (Kind.FIELD, Kind.EXAM) for source in asked)
+    row = Row(path, asked, name, argument, lenient, note, str(path), keyword, generated, segments, exam, made)
+    return row.name, row
 
 
 def _check_conversion(name: str, argument: str) -> None:

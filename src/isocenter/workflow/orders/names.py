@@ -70,12 +70,14 @@ def _rank(kind: str) -> int:
 def _group(repetition: Repetition, at: int) -> str:
     """family^given^middle^prefix^suffix; a degree stands behind the suffix."""
     family, given, second, suffix, prefix, degree = (_part(repetition, at + n) for n in range(6))
+    # FN: the surname as a whole, else its prefix and the rest (HL7 2.8 2.A.30)
+    family = family or " ".join(part for n in (1, 2) if (part := _part(repetition, at, n)))
     endings = " ".join(part for part in (suffix, degree) if part)
     return "^".join((family, given, second, prefix, endings)).rstrip("^")
 
 
-def _part(repetition: Repetition, index: int) -> str:
-    if index >= len(repetition) or not repetition[index]:
+def _part(repetition: Repetition, index: int, sub: int = 0) -> str:
+    if index >= len(repetition) or sub >= len(repetition[index]):
         return ""
-    text = repetition[index][0].translate(_DELIMITERS).strip()
+    text = repetition[index][sub].translate(_DELIMITERS).strip()
     return "" if text == '""' else " ".join(text.split())

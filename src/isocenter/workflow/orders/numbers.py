@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isocenter.hl7.errors import Condition, MessageError
-from isocenter.workflow.orders.requests import Number
+from isocenter.workflow.orders.requests import Match, Number
 from isocenter.workflow.orders.tables import order_hold, order_number
 from isocenter.workflow.worklist.states import State
 
@@ -34,27 +34,33 @@ class Numbers:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
 
-    def find(self, connection: Connection, numbers: Iterable[Number]) -> str:
-        """The key of the order that goes by these numbers: by the first that is known, with the same authority, else
-        with none named on either side; '' for none. Raises MessageError where they are numbers of two orders."""
-        first = ""
+    def find(self, connection: Connection, numbers: Iterable[Number]) -> Match:
+        """The order of these numbers: of the first that is known, with the same authority, else with none named on
+        either side. Raises MessageError where they are numbers of two orders."""
+        first = Match("")
         for number in numbers:
-            key = self._find(connection, number)
-            if key and first and key != first and not number.kind.endswith("appointment"):
+            match = self._find(connection, number)
+            if not match.order_key:
+                continue
+            other = bool(first.order_key) and match.order_key != first.order_key
+            if other and match.exact and not number.kind.endswith("appointment"):
                 raise MessageError(Condition.DUPLICATE_KEY, "this number belongs to another order", number.place)
-            first = first or key
+            if not first.order_key:
+                first = match
         return first
 
-    def _find(self, connection: Connection, number: Number) -> str:
+    def _find(self, connection: Connection, number: Number) -> Match:
         rows = connection.execute(_FIND, {"wanted_kind": number.kind, "wanted": number.number}).all()
         exact = [row.order_key for row in rows if row.authority == number.authority]
         loose = [row.order_key for row in rows if not row.authority or not number.authority]
-        if exact or len(set(loose)) == 1:
-            return str((exact or loose)[0])
-        return ""
+        if exact:
+            return Match(exact[0])
+        return Match(loose[0], exact=False) if len(set(loose)) == 1 else Match("")
 
     def note(self, connection: Connection, numbers: Iterable[Number], order_key: str) -> None:
-        """From now on the order goes by these numbers as well."""
+        """From now on the order goes by these numbers as well. One without an authority that the order goes by with one
+        is not noted: it may be another order's too."""
+        loose = Match(order_key, exact=False)
         rows = [
             {
                 "kind": number.kind,
@@ -64,6 +70,7 @@ class Numbers:
                 "noted_at": self._clock(),
             }
             for number in numbers
+            if number.authority or self._find(connection, number) != loose
         ]
         if rows:
             connection.execute(_NOTE[connection.dialect.name], rows)
@@ -75,9 +82,6 @@ class Numbers:
 
     def hold(self, connection: Connection, order_key: str, held: dict[str, State]) -> None:
         """Make these the steps that are held back."""
-        former = self.holds(connection, order_key)
-        if former == held:
-            return
         connection.execute(delete(order_hold).where(order_hold.c.order_key == order_key))
         rows = [
             {"order_key": order_key, "step_id": step, "state": state, "noted_at": self._clock()}

@@ -8,7 +8,7 @@ from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.rules.paths import Path
 from isocenter.workflow.messages.handling import Feed
 from isocenter.workflow.orders import filling, identifiers
-from isocenter.workflow.orders.controls import HELD, Action, is_performed, is_settled, moved, status_of
+from isocenter.workflow.orders.controls import FILLS, HELD, Action, is_performed, is_settled, moved, status_of
 from isocenter.workflow.orders.exams import Exams, Step
 from isocenter.workflow.orders.filling import Part
 from isocenter.workflow.orders.holding import Item, Order, matches, targets
@@ -42,7 +42,7 @@ def perform(order: Order, requests: Sequence[Request], desk: Desk) -> None:
     seen: Counter[str] = Counter()
     for request in requests:
         order.numbers.update(dict.fromkeys(request.numbers))
-        if request.action in (Action.NEW, Action.CHANGE):
+        if request.action in FILLS:
             _fill(order, request, desk, seen, alone=len(requests) == 1)
         else:
             _PERFORM[request.action](order, request, desk)
@@ -54,7 +54,7 @@ def perform(order: Order, requests: Sequence[Request], desk: Desk) -> None:
 def _fill(order: Order, request: Request, desk: Desk, seen: "Counter[str]", *, alone: bool) -> None:
     if request.action is Action.CHANGE and not order.is_known:
         _unknown(order, request, desk)
-    steps: Sequence[Step | None] = desk.exams.steps(request.exam, request.scheme) or [None]
+    steps: Sequence[Step | None] = _listed(request, desk.exams) or [None]
     ordinal = seen[request.exam]
     if request.several:
         steps = [_own(steps[ordinal % len(steps)])]
@@ -62,6 +62,12 @@ def _fill(order: Order, request: Request, desk: Desk, seen: "Counter[str]", *, a
     for step in steps:
         work = _Work(order, request, desk, Part(request.scope, step), ordinal)
         work.fill(alone=alone and len(steps) == 1)
+
+
+def _listed(request: Request, exams: Exams) -> list[Step]:
+    """The lines of the table for the exam, else for another code that the step goes by."""
+    found = exams.steps(request.exam, request.scheme)
+    return found or next((steps for code in sorted(request.codes) if (steps := exams.steps(code))), [])
 
 
 def _own(step: Step | None) -> Step | None:
@@ -96,6 +102,9 @@ class _Work:
             self._change(item, whole=len(found) > 1)
 
     def _add(self) -> None:
+        if not self._request.appointment and not len(self._part.scope.first("OBR")):
+            # an order of medicine or meals, say
+            raise MessageError(Condition.SEGMENT_SEQUENCE, "the order has no OBR", Location("OBR"))
         status = status_of(self._part.scope, self._desk.mapping.values)
         state = (status.state if status else None) or State.SCHEDULED
         item = Item(self._filled({}), state, told=True)
@@ -209,7 +218,8 @@ def _told(order: Order, item: Item, told: str) -> None:
 
 
 def _hold(order: Order, item: Item) -> None:
-    if not is_settled(item.state) and item.state is not State.CANCELLED:
+    """Hide a step that is not begun."""
+    if not is_performed(item.state) and item.state is not State.CANCELLED:
         order.held[item.step_id] = item.state
         item.state = State.CANCELLED
 
@@ -240,7 +250,7 @@ def _cancel(order: Order, request: Request, _: Desk) -> None:
             comment = "the step was done or discontinued before; it stays so"
             order.warnings.append(MessageError(Condition.RECORD_LOCKED, comment, request.place))
             continue
-        item.state = State.CANCELLED
+        item.state = moved(item.state, State.CANCELLED)
         order.held.pop(item.step_id, None)
 
 

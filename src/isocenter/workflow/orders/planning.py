@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from isocenter.errors import ConfigurationError, Refused
+from isocenter.errors import ConfigurationError
 from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.hl7.message import Message
 from isocenter.workflow.messages import reading
@@ -21,7 +21,7 @@ from isocenter.workflow.orders.exams import Exams
 from isocenter.workflow.orders.holding import Item, Order
 from isocenter.workflow.orders.mapping import OrderMapping
 from isocenter.workflow.orders.performing import Desk, perform
-from isocenter.workflow.orders.requests import Number, Request, requests_of
+from isocenter.workflow.orders.requests import Match, Number, Request, requests_of
 from isocenter.workflow.worklist import attributes as of
 from isocenter.workflow.worklist.rows import Entry
 from isocenter.workflow.worklist.states import State
@@ -33,9 +33,8 @@ _ADMISSION: Final = "00380010"
 class Book(Protocol):
     """What is known of orders and patients while one message is planned."""
 
-    def find(self, numbers: Iterable[Number]) -> str:
-        """The key of the order that goes by these numbers; '' for none. Raises MessageError where they are numbers of
-        two orders."""
+    def find(self, numbers: Iterable[Number]) -> Match:
+        """The order that goes by these numbers. Raises MessageError where they are numbers of two orders."""
         ...
 
     def entries(self, order_key: str) -> list[Entry]:
@@ -62,9 +61,9 @@ class Book(Protocol):
 class Nothing:
     """The book of an installation that knows nothing yet."""
 
-    def find(self, numbers: Iterable[Number]) -> str:
+    def find(self, numbers: Iterable[Number]) -> Match:
         """No order."""
-        return ""
+        return Match("")
 
     def entries(self, order_key: str) -> list[Entry]:
         """No steps."""
@@ -145,7 +144,7 @@ class Planner:
             requests.append(request)
         for order, requests in grouped.values():
             perform(order, requests, desk)
-            _complete(book, order)
+            _complete(book, order, self._feed)
         return [order for order, _ in grouped.values()]
 
     def _now(self, message: Message) -> str:
@@ -161,18 +160,29 @@ class Planner:
     def _meant(self, book: Book, request: Request, begun: Iterable[Order]) -> _Meant:
         patient = self._patient(book, request)
         here = (order.key for order in begun if order.numbers.keys() & set(request.numbers))
-        key = book.find(request.numbers) or next(here, "") or _referred(book, request, patient)
+        key = _numbered(book, request, patient) or next(here, "") or _referred(book, request, patient)
         if not key and not request.numbers:
             raise MessageError(Condition.REQUIRED_FIELD, "the order has no number", _number_place(request))
         return _Meant(key or request.numbers[0].key, patient)
 
     def _patient(self, book: Book, request: Request) -> str:
-        told = filling.fill(self._rules.mapping.identity, self._feed, filling.Part(request.scope), {}, lambda _: "", {}).model
+        told = filling.fill(
+            self._rules.mapping.identity, self._feed, filling.Part(request.scope), {}, lambda _: "", {}
+        ).model
         if not of.text(told, of.PATIENT_ID):
             if request.action in FILLS:
                 raise MessageError(Condition.REQUIRED_FIELD, "the order has no patient identifier", _PID)
             return ""
         return book.current(of.identity_of(told))
+
+
+def _numbered(book: Book, request: Request, patient: str) -> str:
+    """The order of a request's numbers. A number of unknown authority is no other patient's order: there may be two."""
+    match = book.find(request.numbers)
+    if match.order_key and not match.exact and patient:
+        holders = (each.identity for each in book.entries(match.order_key))
+        return match.order_key if all(_same_patient(holder, patient) for holder in holders) else ""
+    return match.order_key
 
 
 def _referred(book: Book, request: Request, patient: str) -> str:
@@ -196,22 +206,22 @@ def _begun(book: Book, meant: _Meant) -> Order:
     if meant.patient and any(not _same_patient(holder, meant.patient) for holder in holders):
         raise MessageError(Condition.DUPLICATE_KEY, "the order is another patient's", _PID)
     items = [Item(entry.model, entry.state, entry) for entry in entries]
-    return Order(meant.order_key, meant.patient or next(iter(holders), ""), items, book.holds(meant.order_key))
+    held = book.holds(meant.order_key) if entries else {}
+    return Order(meant.order_key, meant.patient or next(iter(holders), ""), items, held, dict(held))
 
 
-def _complete(book: Book, order: Order) -> None:
+def _complete(book: Book, order: Order, feed: Feed) -> None:
     """Make each step whole: of this patient, with what the order left out of her."""
     for item in order.items:
         if order.patient:
             item.model = of.identified(item.model, _fuller(item.entry, order.patient))
         if item.entry is None:
             known = book.registered(order.patient, of.text(item.model, _ADMISSION))
+            if not known and feed.unregistered == "refuse":
+                raise MessageError(Condition.UNKNOWN_KEY, "the patient is not registered", _PID)
             item.model = {**{tag: value for tag, value in known.items() if tag != of.STEPS}, **item.model}
-        try:
-            of.check(item.model)
-            of.identity_of(item.model)
-        except Refused as refused:
-            raise MessageError(Condition.DATA_TYPE, refused.comment) from refused
+        if not of.text(item.model, of.PATIENT_ID):
+            raise MessageError(Condition.REQUIRED_FIELD, "the order has no patient identifier", _PID)
 
 
 def _same_patient(one: str, other: str) -> bool:

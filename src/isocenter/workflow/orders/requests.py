@@ -5,6 +5,7 @@ each of its OBR segments. SIU messages have one for each AIS, with the resources
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from isocenter.hl7.errors import Condition, Location, MessageError
@@ -17,6 +18,9 @@ from isocenter.workflow.orders.sources import Kind, Level, Scope
 
 _STEP_ID: Final = str(parse("ScheduledProcedureStepSequence.ScheduledProcedureStepID"))
 _PRIOR: Final = frozenset({"PID", "PD1", "PV1"})
+_MOST: Final = 500
+"""Orders of one message."""
+_MOST_SEGMENTS: Final = 10_000
 _RESOURCES: Final = frozenset({"AIS", "AIG", "AIL", "AIP"})
 
 
@@ -33,6 +37,14 @@ class Number(NamedTuple):
     def key(self) -> str:
         """The number with its authority, as text."""
         return f"{self.kind} {self.authority}\\{self.number}"
+
+
+class Match(NamedTuple):
+    """The order that goes by a number; '' for none."""
+
+    order_key: str
+    exact: bool = True
+    """By the number with its authority; otherwise one of both names none."""
 
 
 class Request(NamedTuple):
@@ -64,10 +76,14 @@ class Request(NamedTuple):
 
 
 def requests_of(message: Message, mapping: OrderMapping, feed: Feed) -> list[Request]:
-    """All that a message asks for, in its order. Raises MessageError where it asks for nothing."""
-    if message.header.message == "SIU":
-        return list(_of_appointment(message, mapping, feed))
-    return list(_of_orders(message, mapping, feed))
+    """All that a message asks for, in its order. Raises MessageError where it asks for nothing, or for too much."""
+    if len(message.segments) > _MOST_SEGMENTS:
+        raise MessageError(Condition.INTERNAL, "the message has too many segments for one of orders")
+    found = _of_appointment if message.header.message == "SIU" else _of_orders
+    requests = list(islice(found(message, mapping, feed), _MOST + 1))
+    if len(requests) > _MOST:
+        raise MessageError(Condition.INTERNAL, f"the message has more than {_MOST} orders", requests[-1].place)
+    return requests
 
 
 # --- orders

@@ -83,13 +83,9 @@ class Scope:
         self.message = message
         self.levels = levels
         # a mapping asks for the same segments, and the same fields, again and again
-        self._names = frozenset(each.name for level in levels for each in level)
+        self.names = frozenset(each.name for level in levels for each in level)
         self._segments: dict[tuple[str, str], tuple[Level, ...]] = {}
         self._found: dict[Source, list[Found]] = {}
-
-    def within(self, *nearer: Segment) -> "Scope":
-        """The scope with segments of its own before those there are."""
-        return Scope(self.message, tuple(nearer), *self.levels)
 
     def segments(self, name: str, parent: str = "") -> tuple[Level, ...]:
         """The segments of a name, level by level; levels without any are left out."""
@@ -114,7 +110,7 @@ class Scope:
 
     def found(self, source: Source) -> list[Found]:
         """All that stands at a field's place in the nearest segments that have anything there."""
-        if source.name not in self._names:
+        if source.name not in self.names:
             return []
         known = self._found.get(source)
         if known is None:

@@ -1,6 +1,6 @@
 """Tables of values: what a code of HL7 is in DICOM. Data: `data/values.tsv`, and rows of a site's own mapping."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -18,10 +18,6 @@ class Values:
     def names(self) -> frozenset[str]:
         """The tables there are."""
         return frozenset(self._tables)
-
-    def table(self, name: str) -> Mapping[str, str]:
-        """A table as a whole."""
-        return self._tables.get(name, {})
 
     def listed(self, table: str, code: str) -> str:
         """The value of a code; '' for one that the table doesn't hold."""

@@ -7,16 +7,17 @@ a number of another issuer, or of none, is another patient's.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from isocenter.archive.edits.checks import Target
-from isocenter.archive.edits.history import edit_of, later_edits
+from isocenter.archive.edits.history import Past, edit_of, later_edits
 from isocenter.archive.edits.making import Edits, Who
 from isocenter.database import Database
 from isocenter.dicom.dictionary import vr_of
 from isocenter.index.level_models import columns, from_column, loaded
 from isocenter.index.tables import edit, patient, patient_id, study
 from isocenter.workflow.patients.attributes import ARCHIVED, IDENTIFYING, Changes, differing, parts_of, values
+from isocenter.workflow.patients.tables import patient_event
 from isocenter.workflow.worklist.attributes import ISSUER, PATIENT_ID, Model, written
 
 _COLUMNS: Final = tuple(columns("P").items())
@@ -56,11 +57,13 @@ def follower_of(connection: Connection, identity: str) -> str:
     return str(connection.execute(query).scalar() or "")
 
 
-def under_other_issuers(connection: Connection, identity: str) -> bool:
-    """Whether the archive has a patient of this number, but of another issuer or none."""
-    value, _ = parts_of(identity)
-    found = connection.execute(select(patient.c.identity).where(patient.c.patient_id == value)).scalars()
-    return any(each != identity for each in found)
+# made once: each message asks for them
+_IDENTITIES: Final = select(patient.c.identity).where(patient.c.patient_id == bindparam("wanted"))
+
+
+def identities_of(connection: Connection, patient_id: str) -> list[str]:
+    """The archived patients of this number, whoever assigned it."""
+    return list(connection.execute(_IDENTITIES, {"wanted": patient_id}).scalars())
 
 
 def edits_by(connection: Connection, actor: str, reason: str, since: int) -> list[str]:
@@ -86,22 +89,38 @@ class Archived:
             self._edits.attributes(Target.patient(identity), wanted, who)
 
     def merge(self, prior: str, identity: str, changes: Changes, who: Who) -> None:
-        """Merge the patient `prior`, if there are objects of him, into `identity`; where there are none of her, he gets
-        her number, and `changes`. Raises Refused(BAD_REQUEST)."""
+        """Merge the patient `prior`, if there are objects of him, into `identity`, who is made with `changes` where
+        there are none of her. Raises Refused(BAD_REQUEST)."""
         with self._database.reading() as connection:
             held, there = model_of(connection, prior), model_of(connection, identity)
+            former = follower_of(connection, identity)
         if held is None:
             return
         if there is not None:
             self._edits.merge_patients(prior, identity, who)
             return
+        if former == prior:
+            self._rename(prior, identity, who)
+        else:
+            self._merge_into_new(prior, identity, {**_given(held), **changes}, who)
+        self.update(identity, changes, who)
+
+    def _rename(self, prior: str, identity: str, who: Who) -> None:
+        """Give a patient back a number that was merged into his own."""
         value, issuer = parts_of(identity)
         named: dict[str, Any] = dict(written(PATIENT_ID, value))
         if parts_of(prior)[1] != issuer:
             named[ISSUER] = written(ISSUER, issuer)[ISSUER] if issuer else None
-        # an edit of its own, so that it can be taken back whatever the patient was called later
         self._edits.attributes(Target.patient(prior), named, who)
-        self.update(identity, changes, who)
+
+    def _merge_into_new(self, prior: str, identity: str, model: Mapping[str, Any], who: Who) -> None:
+        """A study that moves makes the patient, into whom the other is merged then, if he has more. It is no change of
+        his number: that would leave the new number with him once it is taken back."""
+        with self._database.reading() as connection:
+            studies = studies_of(connection, prior)
+        self.move(studies[:1], prior, identity, model, who)
+        if len(studies) > 1:
+            self._edits.merge_patients(prior, identity, who)
 
     def move(self, study_uids: Iterable[str], prior: str, identity: str, model: Mapping[str, Any], who: Who) -> None:
         """Give those of the studies that are the patient `prior`'s to the patient `identity`, of whom `model` tells
@@ -125,6 +144,13 @@ class Archived:
             with self._database.reading() as connection:
                 past = edit_of(connection, uid)
                 later = later_edits(connection, past)
+                went_back = _went_back(connection, past)
+                left_over = [each for each in later if _is_left_over(connection, each)]
+            if went_back:
+                continue
+            for each in left_over:
+                self._edits.revert(each, who)
+                later.remove(each)
             if past.kind != "attributes" or not structural:
                 self._edits.revert(uid, who)
             elif _renames(past.arguments):
@@ -134,6 +160,22 @@ class Archived:
                 left = {tag: old["value"] for tag, old in past.old["values"].items()}
             else:
                 self._edits.revert(uid, who)
+
+
+def _went_back(connection: Connection, past: Past) -> bool:
+    """Whether a study that was moved is its former patient's again: with a merge that was taken back."""
+    if past.kind != "move-study":
+        return False
+    return bool(patient_of(connection, str(past.arguments["study_uid"])) == past.old["patient"]["identity"])
+
+
+def _is_left_over(connection: Connection, uid: str) -> bool:
+    """Whether an edit is of a message that was undone, and was left standing because of a later one."""
+    past = edit_of(connection, uid)
+    c = patient_event.c
+    same = (c.actor == past.actor) & (c.reason == past.reason)
+    undone = list(connection.execute(select(c.undone_at).where(same)).scalars())
+    return past.kind == "attributes" and bool(undone) and all(undone)
 
 
 def _renames(arguments: Mapping[str, Any]) -> bool:

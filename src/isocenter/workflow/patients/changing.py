@@ -13,7 +13,15 @@ from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.index.level_models import dumped
 from isocenter.index.tables import audit
 from isocenter.workflow.patients import archived, holders, registered
-from isocenter.workflow.patients.attributes import ADMISSION_ID, Changes, of_patient, of_visit, supplemented, values
+from isocenter.workflow.patients.attributes import (
+    ADMISSION_ID,
+    Changes,
+    of_patient,
+    of_visit,
+    parts_of,
+    supplemented,
+    values,
+)
 from isocenter.workflow.patients.events import CANCELLED, Does, Event, Of
 from isocenter.workflow.patients.following import Pair, pair_of
 from isocenter.workflow.patients.holders import Before, Holder
@@ -66,6 +74,8 @@ class Changing:
 
     def _check_delete(self, connection: Connection, identity: str) -> None:
         place = Location("PID", 1, 3)
+        if registered.current(connection, identity) != identity:
+            raise MessageError(Condition.RECORD_LOCKED, "the patient was merged into another one", place)
         if archived.studies_of(connection, identity) or archived.follower_of(connection, identity):
             raise MessageError(Condition.RECORD_LOCKED, "the archive holds studies of this patient", place)
         for holder in self._holders:
@@ -75,11 +85,14 @@ class Changing:
     def apply(self, connection: Connection, event: Event, told: Told, cause: Cause) -> None:
         """Do what one patient's part of a message tells. Raises MessageError as `check` does."""
         self.check(connection, event, told)
+        if event.does is Does.UPDATE and self._is_news_to_nobody(connection, told):
+            self._registered(connection, event, told, cause)
+            return
         concerned = self._concerned(connection, event, told)
         before = self._register.saved(connection, concerned)
         done = _DOING[event.does](self, connection, event, told, cause)
         after = self._register.saved(connection, concerned)
-        if done.held or (before != after and self._matters(connection, event, told)):
+        if done.held or before != after:
             self._note(connection, done, cause, {"before": before, "after": after, "held": done.held})
 
     def _concerned(self, connection: Connection, event: Event, told: Told) -> list[str]:
@@ -92,12 +105,12 @@ class Changing:
             return [told.identity, told.prior]
         return [registered.current(connection, told.identity)]
 
-    def _matters(self, connection: Connection, event: Event, told: Told) -> bool:
-        """Whether a change of the register alone is worth noting: it is no mere update of a patient who has no
-        studies."""
-        if event.does is not Does.UPDATE:
-            return True
-        return archived.model_of(connection, registered.current(connection, told.identity)) is not None
+    def _is_news_to_nobody(self, connection: Connection, told: Told) -> bool:
+        """Whether but the register knows the patient: most patients of a hospital are never imaged."""
+        identity = registered.current(connection, told.identity)
+        if any(holder.keeper.of_patient(connection, identity) for holder in self._holders):
+            return False
+        return identity not in archived.identities_of(connection, parts_of(identity)[0])
 
     def _note(self, connection: Connection, done: _Done, cause: Cause, undo: Mapping[str, Any]) -> None:
         at = self._clock()
@@ -112,10 +125,8 @@ class Changing:
     # --- one kind after another
 
     def _update(self, connection: Connection, event: Event, told: Told, cause: Cause) -> _Done:
-        identity = registered.current(connection, told.identity)
+        identity, visit, gone = self._registered(connection, event, told, cause)
         done = _Done(event.does, identity)
-        person = self._register.put(connection, identity, told.patient, cause.feed)
-        visit, gone = self._visit(connection, person.id, event, told)
         for holder in self._holders:
             held = holder.keeper.of_patient(connection, identity)
             done.add(holder.name, holders.give(connection, holder, held, identity, told.patient))
@@ -124,6 +135,12 @@ class Changing:
             elif visit:
                 done.add(holder.name, _with_visit(connection, holder, identity, told.visit_id, visit))
         return done
+
+    def _registered(self, connection: Connection, event: Event, told: Told, cause: Cause) -> tuple[str, Changes, bool]:
+        """Register what is told. Who it is, what the visit's entries are to say, and whether it is none any more."""
+        identity = registered.current(connection, told.identity)
+        person = self._register.put(connection, identity, told.patient, cause.feed)
+        return identity, *self._visit(connection, person.id, event, told)
 
     def _visit(self, connection: Connection, person: int, event: Event, told: Told) -> tuple[Changes, bool]:
         """Register what is told of the visit. What its entries are to say, and whether it is none any more."""

@@ -20,6 +20,7 @@ from isocenter.hl7.message import Message
 from isocenter.workflow.messages.handling import Feed
 from isocenter.workflow.patients import archived, registered
 from isocenter.workflow.patients.archived import Archived
+from isocenter.workflow.patients.attributes import parts_of
 from isocenter.workflow.patients.changing import Cause, Changing, known_of, moving
 from isocenter.workflow.patients.events import EVENTS, Does, Event
 from isocenter.workflow.patients.following import pair_of
@@ -46,6 +47,14 @@ class PatientMessages:
     ) -> None:
         self._database, self._archive, self._changing = database, archive, changing
         self._holders, self._describing = tuple(holding), describing
+
+    def is_outside(self, connection: Connection, message: Message, feed: Feed) -> bool:
+        """Whether there may be archived studies to be changed; see `messages.handling.Sparing`."""
+        event = _event(message)
+        if event.does is not Does.UPDATE:
+            return True
+        found = (registered.current(connection, each.identity) for each in told(message, event, feed, self._describing))
+        return any(identity in archived.identities_of(connection, parts_of(identity)[0]) for identity in found)
 
     def before(self, message: Message, feed: Feed) -> None:
         """Change the archived studies."""
@@ -146,9 +155,8 @@ def _warnings(connection: Connection, event: Event, each: Told, number: int) -> 
     identity = each.identity
     if event.does in (Does.MERGE, Does.MOVE):
         identity, place = each.prior, Location("MRG", number, 1)
-    if archived.model_of(connection, identity) is not None or not archived.under_other_issuers(connection, identity):
-        return []
-    if archived.follower_of(connection, identity):
+    known = archived.identities_of(connection, parts_of(identity)[0])
+    if not known or identity in known or archived.follower_of(connection, identity):
         return []
     comment = "the archive has this number of another issuer or of none; those studies stay as they are"
     return [MessageError(Condition.UNKNOWN_KEY, comment, place)]

@@ -77,8 +77,8 @@ def _studies_of(step: Step) -> Iterable[str]:
     return step.study_uids
 
 
-Before = list[tuple[int, str, dict[str, Any]]]
-"""What takes changes back: number, former patient, and what the changed attributes said."""
+Before = list[tuple[int, str, dict[str, Any], dict[str, Any]]]
+"""What takes changes back: number, former patient, what the changed attributes said, and what they say instead."""
 
 
 def give(connection: Connection, holder: Holder, held: Iterable[Held], identity: str, changes: Changes) -> Before:
@@ -88,17 +88,25 @@ def give(connection: Connection, holder: Holder, held: Iterable[Held], identity:
         wanted = differing(one.model, holder.takes(changes))
         if wanted or one.identity != identity:
             holder.keeper.give(connection, [one.id], identity, wanted)
-            done.append((one.id, one.identity, former(one.model, wanted)))
+            done.append((one.id, one.identity, former(one.model, wanted), wanted))
     return done
 
 
 def take_back(connection: Connection, holder: Holder, identity: str, before: Before) -> None:
-    """Have them say again what they said, the latest change first. Those that are no longer the patient `identity`'s,
-    to whom they were given, have gone elsewhere since and stay there."""
-    here = {one.id for one in holder.keeper.of_patient(connection, identity)}
-    for number, owner, changes in reversed(before):
-        if number in here:
-            holder.keeper.give(connection, [number], owner, changes)
+    """Have them say again what they said, the latest change first.
+
+    Those that are no longer the patient `identity`'s, to whom they were given, have gone elsewhere since and stay
+    there. Of those that had been his before, what was said otherwise since stays.
+    """
+    here = {one.id: dict(one.model) for one in holder.keeper.of_patient(connection, identity)}
+    for number, owner, was, instead in reversed(before):
+        if number not in here:
+            continue
+        model = here[number]
+        same = {tag: old for tag, old in was.items() if values(model.get(tag)) == values(instead.get(tag))}
+        changes = same if owner == identity else was
+        holder.keeper.give(connection, [number], owner, changes)
+        here[number] = model | changes
 
 
 def of_visit(held: Iterable[Any], *numbers: str) -> list[Any]:

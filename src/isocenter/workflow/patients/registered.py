@@ -5,9 +5,10 @@ later order, object or message under the former identity is the other's.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Executable, Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isocenter.index.level_models import dumped, loaded
@@ -28,6 +29,12 @@ _VISITS: Final = (
     select(_v.visit_id, _v.account, _v.state, _v.attributes)
     .where(_v.patient == bindparam("wanted"))
     .order_by(_v.changed_at.desc(), _v.id.desc())
+)
+
+_VISIT: Final = (
+    select(_v.account, _v.state, _v.attributes)
+    .where(_v.patient == bindparam("wanted"), _v.visit_id == bindparam("named"))
+    .with_for_update()
 )
 
 
@@ -97,18 +104,25 @@ class Register:
 
     def put(self, connection: Connection, identity: str, changes: Changes, source: str) -> Registered:
         """Register the patient, or change what is registered of her; None takes an attribute out."""
-        at = self._clock()
-        patient_id, issuer = parts_of(identity)
-        row = {"identity": identity, "patient_id": patient_id, "issuer": issuer, "source": source}
-        _insert_new(connection, registered_patient, {**row, "created_at": at, "changed_at": at}, ("identity",))
-        held = of(connection, identity, locked=True)
-        assert held is not None, "it was inserted"
+        held = of(connection, identity, locked=True) or self._new(connection, identity, changes, source)
         model = identified(changed(held.model, changes), identity)
         if model != held.model:
             table = registered_patient
-            values = {"attributes": dumped(model), "source": source, "changed_at": at}
+            values = {"attributes": dumped(model), "source": source, "changed_at": self._clock()}
             connection.execute(update(table).where(table.c.id == held.id).values(**values))
         return held._replace(model=model)
+
+    def _new(self, connection: Connection, identity: str, changes: Changes, source: str) -> Registered:
+        at, model = self._clock(), identified(changed({}, changes), identity)
+        patient_id, issuer = parts_of(identity)
+        named = {"identity": identity, "patient_id": patient_id, "issuer": issuer, "source": source}
+        row = {**named, "attributes": dumped(model), "created_at": at, "changed_at": at}
+        number = _insert_new(connection, registered_patient, row, ("identity",))
+        if number is not None:
+            return Registered(number, identity, model, "")
+        found = of(connection, identity, locked=True)  # another feed was faster
+        assert found is not None, "it is registered"
+        return found
 
     def merge(self, connection: Connection, prior: str, identity: str, source: str) -> None:
         """From now on `prior` is `identity`; both are registered where they are not. What was merged into `prior`
@@ -133,15 +147,22 @@ class Register:
     def put_visit(self, connection: Connection, patient: int, visit: Visit, changes: Changes) -> None:
         """Give the patient a visit, or change it: `visit` names it and says its account and state ('' for no news)."""
         c, at = registered_visit.c, self._clock()
-        row = {"patient": patient, "visit_id": visit.visit_id, "state": "active", "changed_at": at}
-        _insert_new(connection, registered_visit, row, ("patient", "visit_id"))
         here = (c.patient == patient) & (c.visit_id == visit.visit_id)
-        held = connection.execute(select(c.attributes).where(here).with_for_update()).scalar_one()
-        told = {"account": visit.account, "state": visit.state}
-        values: dict[str, Any] = {name: value for name, value in told.items() if value}
-        model = changed(loaded(held), changes)
-        values |= {"attributes": dumped(model) if model else "", "changed_at": at}
-        connection.execute(update(registered_visit).where(here).values(**values))
+        row = {"patient": patient, "visit_id": visit.visit_id, "changed_at": at}
+        named = {"wanted": patient, "named": visit.visit_id}
+        held = connection.execute(_VISIT, named).first()
+        if held is None:
+            model = changed({}, changes)
+            told = {"account": visit.account, "state": visit.state or "active"}
+            whole = {**row, **told, "attributes": dumped(model) if model else ""}
+            if _insert_new(connection, registered_visit, whole, ("patient", "visit_id")) is not None:
+                return
+            held = connection.execute(_VISIT, named).one()  # another feed was faster
+        model = changed(loaded(held.attributes), changes)
+        now = (visit.account or held.account, visit.state or held.state, dumped(model) if model else "")
+        if now != tuple(held):
+            values = dict(zip(("account", "state", "attributes"), now, strict=True))
+            connection.execute(update(registered_visit).where(here).values(**values, changed_at=at))
 
     def drop_visit(self, connection: Connection, patient: int, visit_id: str) -> None:
         """Forget a visit."""
@@ -245,7 +266,13 @@ def _saved(connection: Connection, identity: str) -> dict[str, Any] | None:
     }
 
 
-def _insert_new(connection: Connection, table: Table, row: Mapping[str, Any], key: Sequence[str]) -> None:
-    """Insert a row, unless there is one of its key: two feeds may speak of one patient at once."""
-    made = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(made(table).values(**row).on_conflict_do_nothing(index_elements=list(key)))
+def _insert_new(connection: Connection, table: Table, row: Mapping[str, Any], key: Sequence[str]) -> int | None:
+    """Insert a row, unless there is one of its key: two feeds may speak of one patient at once. The id of a new one."""
+    number = connection.execute(_inserting(connection.dialect.name, table, tuple(key)), dict(row)).scalar()
+    return int(number) if number is not None else None
+
+
+@lru_cache(maxsize=32)
+def _inserting(dialect: str, table: Table, key: tuple[str, ...]) -> Executable:
+    made = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return made(table).on_conflict_do_nothing(index_elements=list(key)).returning(table.c.id)

@@ -139,7 +139,7 @@ class Undoing:
             return
         for holder in self._holders:
             held = one.undo.get("held", {}).get(holder.name, [])
-            before = [(each[0], each[1], each[2]) for each in held]
+            before = [(each[0], each[1], each[2], each[3]) for each in held]
             holders.take_back(connection, holder, one.identity, before)
         self._register.take_back(connection, one.undo["before"], one.undo["after"])
         at = self._clock()

@@ -112,7 +112,8 @@ class Desk:
     # --- without persons
 
     def found(self, connection: Connection, study: Study, finding: Finding, candidates: list[Candidate]) -> State:
-        """Note what the worklists said of a study, and release it where that is allowed; its state now."""
+        """Note what the worklists said of a study, and release it where that is allowed; its state now. The job that
+        asked carries that out."""
         settings = self._settings(study.ae)
         state = State.OPEN
         if finding is Finding.MATCHED:
@@ -124,7 +125,7 @@ class Desk:
         rows.change(connection, study.id, self._clock(), **noted)
         chosen = candidates[0]
         decision = self._decision("automatic", Who(AUTOMATIC), self._by(study, chosen))
-        self._decided(connection, study, decision._replace(source=chosen.source, item=chosen.uid), state)
+        self._noted(connection, study, decision._replace(source=chosen.source, item=chosen.uid), state)
         return state
 
     # --- both
@@ -147,17 +148,20 @@ class Desk:
 
     def _decided(self, connection: Connection, study: Study, decision: Decision, state: State) -> Study:
         """Write it down; the job that carries it out comes about in the same transaction."""
+        self._noted(connection, study, decision, state)
+        named = {"ae": study.ae, "study": study.study_uid}
+        self._queue.add(connection, KIND, named, unique_key=f"{study.ae}\\{study.study_uid}", sooner=True)
+        return rows.by_id(connection, study.id)
+
+    def _noted(self, connection: Connection, study: Study, decision: Decision, state: State) -> None:
         self._store.append_journal(_record(study, state, decision, decision.at))
         text = rows.decision_text(decision)
         rows.change(connection, study.id, decision.at, state=str(state), decision=text, mixed=0)
-        named = {"ae": study.ae, "study": study.study_uid}
-        self._queue.add(connection, KIND, named, unique_key=f"{study.ae}\\{study.study_uid}", sooner=True)
         told = {"how": decision.how, "item": decision.item, "worklist": decision.source, "reason": decision.reason}
         values = {"before": before(study.model, decision.changes), "after": decision.changes}
         self._audit(connection, study, f"reconcile.{state}", decision.actor, {**told, **values})
         log.info("study.decided", ae=study.ae, study=study.study_uid, how=decision.how, state=str(state))
         telemetry.count("isocenter_reconciled_total", how=decision.how)
-        return rows.by_id(connection, study.id)
 
     def _audit(self, connection: Connection, study: Study, event: str, actor: str, detail: Mapping[str, Any]) -> None:
         told = {"ae": study.ae, "study_uid": study.study_uid, **detail}

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from isocenter.config import HostedAE
 from isocenter.config.offered import worklists_of
+from isocenter.config.reconciling import OWN
 from isocenter.database import Database, changes
 from isocenter.database.tables import consumer
 from isocenter.dicom import part10
@@ -30,8 +31,10 @@ FOLLOWING: Final = "reconcile-follow"
 NEW_STUDY: Final = "reconcile-new"
 INTERVAL: Final = 2.0
 """Seconds between looks at the change feed."""
+PAUSE: Final = 5.0
 _MOST: Final = 500
 _HEADER: Final = 1 << 16
+_WAITING: Final = (State.ARRIVING, State.OPEN)
 _LATER: Final = frozenset({Finding.NONE, Finding.INCOMPLETE, Finding.UNREACHABLE})
 """What a new worklist item may change."""
 
@@ -39,8 +42,11 @@ _LATER: Final = frozenset({Finding.NONE, Finding.INCOMPLETE, Finding.UNREACHABLE
 class Following:
     """Reads the feed. `aes`: those that are hosted now."""
 
-    def __init__(self, database: Database, queue: Queue, aes: Callable[[], Iterable[HostedAE]]) -> None:
-        self._database, self._queue, self._aes = database, queue, aes
+    def __init__(
+        self, database: Database, queue: Queue, aes: Callable[[], Iterable[HostedAE]], *, pause: float = PAUSE
+    ) -> None:
+        """`pause`: seconds from a new worklist item until studies are looked for again, so that many cost one look."""
+        self._database, self._queue, self._aes, self._pause = database, queue, aes, pause
         self._begin()
 
     def handle(self, running: Running) -> Again:
@@ -51,11 +57,14 @@ class Following:
 
     def step(self) -> bool:
         """Take the next changes; False if that was all. Jobs and place in the feed are written together."""
+        looking = any(ae.role == "archive" and worklists_of(ae) for ae in self._aes())
         with self._database.reading() as connection:
-            found = changes.read(connection, changes.position(connection, FOLLOWING), _MOST)
+            position = changes.position(connection, FOLLOWING)
+            if not looking and not rows.listed(connection, states=_WAITING, limit=1):
+                return self._skip(position, changes.end(connection))
+            found = changes.read(connection, position, _MOST)
         if not found:
             return False
-        looking = [ae for ae in self._aes() if ae.role == "archive" and worklists_of(ae)]
         stored = dict.fromkeys(one.study_uid for one in found if one.kind == "stored" and one.study_uid)
         with self._database.writing() as connection:
             if looking:
@@ -65,19 +74,32 @@ class Following:
             changes.acknowledge(connection, FOLLOWING, found[-1].position)
         return len(found) == _MOST
 
+    def _skip(self, position: changes.Position, end: changes.Position) -> bool:
+        """Nothing waits for any change: go on behind what there is, without reading it."""
+        if end != position:
+            with self._database.writing() as connection:
+                changes.acknowledge(connection, FOLLOWING, end)
+        return False
+
     def _new(self, connection: Connection, studies: Iterable[str]) -> None:
         for uid in studies:
             self._queue.add(connection, NEW_STUDY, {"study": uid}, unique_key=uid)
 
     def _again(self, connection: Connection) -> None:
-        """Studies that no worklist knew are looked for again."""
+        """Studies that no worklist knew are looked for again; so are those that are being looked for."""
         after, at = 0, now()
-        while page := rows.listed(connection, states=(State.OPEN,), after=after):
+        asking = {ae.title for ae in self._aes() if OWN in worklists_of(ae)}
+        while page := rows.listed(connection, states=_WAITING, after=after):
             for study in page:
-                if study.finding in _LATER:
+                if study.ae not in asking:
+                    continue
+                if study.state is State.ARRIVING:
+                    rows.change(connection, study.id, at)
+                elif study.finding in _LATER:
                     rows.change(connection, study.id, at, state=str(State.ARRIVING), attempts=0)
                     named = {"ae": study.ae, "study": study.study_uid}
-                    self._queue.add(connection, KIND, named, unique_key=f"{study.ae}\\{study.study_uid}")
+                    key = f"{study.ae}\\{study.study_uid}"
+                    self._queue.add(connection, KIND, named, unique_key=key, delay=self._pause)
             after = page[-1].id
 
     def _begin(self) -> None:

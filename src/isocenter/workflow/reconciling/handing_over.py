@@ -26,6 +26,7 @@ from isocenter.index.level_models import dumped
 from isocenter.index.records import DuplicatePolicy, ExceptionNote
 from isocenter.rules import Outcome
 from isocenter.store.api import Store, StoredObject
+from isocenter.store.verify import digest_of
 from isocenter.workflow.reconciling import rows
 from isocenter.workflow.reconciling.rows import Decision, Instance, Study
 from isocenter.workflow.reconciling.states import State
@@ -104,6 +105,9 @@ class HandingOver:
 
     def _into_archive(self, study: Study, decision: Decision, opened: _Opened) -> None:
         instance = opened.instance
+        if digest_of(opened.stored, instance.offset) != instance.digest:
+            log.error("object.altered", key=instance.store_key)
+            raise Refused(Reason.CANNOT_UNDERSTAND, "the object is not what was received")
         assumed = self._assume(opened.receipt)
         changes = _changes(decision, opened, assumed.character_set)
         reception = self._reception(study, opened, changes, assumed.issuer, assumed.character_set)

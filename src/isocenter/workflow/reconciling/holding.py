@@ -1,4 +1,4 @@
-"""What an AE of role `reconcile` receives: durable objects that no query finds (docs/decisions/0016).
+"""What an AE of role `reconcile` receives: durable objects that no query finds (docs/decisions/0013).
 
 They lie in a store of their own beside the archive's, `held/` in its folder, so that nothing that walks the archive's
 store can mistake them for the archive's. What can't be kept lies in the archive's exceptions area, as ever.

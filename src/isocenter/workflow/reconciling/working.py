@@ -2,7 +2,9 @@
 out what is decided of it (I-TWF-05).
 """
 
+import threading
 from collections.abc import Callable
+from typing import Final
 
 from isocenter import telemetry
 from isocenter.config import HostedAE
@@ -22,6 +24,8 @@ from isocenter.workflow.reconciling.worklists import Worklists
 
 log = telemetry.logger("reconciling.working")
 
+_BUSY: Final = 0.5
+"""Seconds until a study that is being worked on is looked at again."""
 AEOf = Callable[[str], HostedAE]
 """The AE of a title, as it is now."""
 
@@ -43,9 +47,22 @@ class Work:
         self._database, self._desk, self._worklists = database, desk, worklists
         self._handing_over, self._correcting = handing_over, correcting
         self._ae_of, self._clock = ae_of, clock
+        self._lock, self._busy = threading.Lock(), set[tuple[str, str]]()
 
     def handle(self, running: Running) -> Again | None:
-        """A handler of `jobs.Runner`."""
+        """A handler of `jobs.Runner`. One job at a time works on a study: two would do everything twice."""
+        named = (str(running.payload["ae"]), str(running.payload["study"]))
+        with self._lock:
+            if named in self._busy:
+                return Again(_BUSY)
+            self._busy.add(named)
+        try:
+            return self._work(running)
+        finally:
+            with self._lock:
+                self._busy.discard(named)
+
+    def _work(self, running: Running) -> Again | None:
         study = self._study(running)
         if study is None:
             return None
@@ -85,7 +102,7 @@ class Work:
             finding, candidates = Finding.UNREACHABLE, []
         with self._database.writing() as connection:
             now_found = rows.by_id(connection, study.id, lock=True)
-            if now_found.state is not State.ARRIVING or now_found.last_at != study.last_at:
+            if now_found.state is not State.ARRIVING or now_found.changed_at != study.changed_at:
                 return Again(0.0) if now_found.state is State.ARRIVING else None
             state = self._desk.found(connection, now_found, finding, candidates)
         log.info("study.looked_up", ae=ae.title, study=study.study_uid, finding=str(finding), state=str(state))

@@ -6,10 +6,11 @@ negotiation.
 """
 
 import json
+import threading
 from collections.abc import Generator, Iterable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import islice
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from isocenter import telemetry
 from isocenter.config import HostedAE
@@ -40,7 +41,6 @@ MOST: Final = 50
 """Items of one worklist that are looked at; with more the study is left to a person anyway."""
 CONTEXT: Final = ProposedContext(MODALITY_WORKLIST_FIND, (EXPLICIT_LE,))
 """What is proposed to a worklist (I-REC-02, I-TWF-08)."""
-"""What is proposed to a worklist."""
 _CHARACTER_SET: Final = 0x00080005
 
 
@@ -76,15 +76,15 @@ def _key(keyword: str, value: str) -> Key:
 class PeersWorklist:
     """The worklist of a peer."""
 
-    def __init__(self, peers: Peers, title: str, ae: HostedAE) -> None:
-        self._peers, self._title, self._ae = peers, title, ae
+    def __init__(self, peers: Peers, title: str, ae: HostedAE, turns: AbstractContextManager[Any]) -> None:
+        self._peers, self._title, self._ae, self._turns = peers, title, ae, turns
 
     def items(self, asked: Asked) -> list[Candidate]:
         """See `Source`."""
         peer = self._peers.destination(self._title, self._ae, "127.0.0.1")
         if peer is None:
             raise Refused(Reason.DESTINATION_UNKNOWN, "no address of the worklist is known")
-        with self._peers.connect(peer, self._ae.title, [CONTEXT]) as association:
+        with self._turns, self._peers.connect(peer, self._ae.title, [CONTEXT]) as association:
             answers = _asked(association, asked)
         return [Candidate(self._title, "", step) for answer in answers for step in single_steps(answer)]
 
@@ -142,10 +142,11 @@ def _element(tag: str, value: str) -> Element:
 
 
 class Worklists:
-    """The worklists that an AE's studies are looked for in."""
+    """The worklists that an AE's studies are looked for in; of peers no more than `at_once` (I-ASSOC-52)."""
 
-    def __init__(self, database: Database, peers: Peers) -> None:
+    def __init__(self, database: Database, peers: Peers, at_once: int = 5) -> None:
         self._own, self._peers = Worklist(database), peers
+        self._turns = threading.BoundedSemaphore(at_once)
 
     def candidates(self, ae: HostedAE, asked: Asked, modalities: Iterable[str] = ()) -> list[Candidate]:
         """The items that fit, of the first worklist that has any. Raises Retriable where none has, and one of them
@@ -187,4 +188,4 @@ class Worklists:
 
     def _sources(self, ae: HostedAE) -> Iterable[Source]:
         for title in worklists_of(ae):
-            yield OwnWorklist(self._own) if title == OWN else PeersWorklist(self._peers, title, ae)
+            yield OwnWorklist(self._own) if title == OWN else PeersWorklist(self._peers, title, ae, self._turns)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 from isocenter.declarations.procedure_step import ATTRIBUTES, NOT_SETTABLE, Cause, Path, Type
 from isocenter.dicom import dataset, json_model
 from isocenter.dicom.dataset import DataSet
-from isocenter.dicom.dictionary import keyword_of
+from isocenter.dicom.dictionary import keyword_of, vr_of
 from isocenter.dicom.elements import MalformedDataSet
 from isocenter.dicom.jumping import RawElement
 from isocenter.rules.validity import is_invalid
@@ -60,7 +60,18 @@ def read(data: bytes | None, syntax: str, *, character_set: str = "") -> Receive
     except MalformedDataSet as fault:
         raise StepRefused(Cause.INVALID_VALUE, "the data set can't be read") from fault
     model.pop(f"{_CHARACTER_SET:08X}", None)
+    _check_shapes(model)
     return Received(data, syntax, found, model, dataset.string_of(found, _CHARACTER_SET))
+
+
+def _check_shapes(model: Model) -> None:
+    """Raise StepRefused where a known attribute is a sequence that should be none, or the other way round."""
+    for name, attribute in model.items():
+        known, nested = vr_of(_tag(name)), attribute.get("vr") == "SQ"
+        if known != "UN" and (known == "SQ") != nested:
+            raise StepRefused(Cause.INVALID_VALUE, f"{keyword_of(_tag(name))} has another VR", (_tag(name),))
+        for item in attribute.get("Value", ()) if nested else ():
+            _check_shapes(item)
 
 
 def lacking(model: Model, stage: Stage) -> list[Fault]:

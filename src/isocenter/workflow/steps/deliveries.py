@@ -26,6 +26,7 @@ _HELD: Final = 60 * 1_000_000
 """Microseconds for which one that is leaving belongs to the runner that sends it."""
 _LONGEST: Final = 3600.0
 _LONGEST_COMMENT: Final = 256
+_BINDS: Final = 500
 
 
 class Destination(NamedTuple):
@@ -122,19 +123,34 @@ class Deliveries:
         self._end(one, "failed", status, comment)
 
     def postpone(self, one: Delivery, delay: float, comment: str, status: int | None = None) -> None:
-        """A try failed; the next is due in `delay` seconds, doubled for each try before, at most an hour."""
+        """The peer refused it; the next try is in `delay` seconds, doubled for each try before, at most an hour."""
         at = self._clock()
-        pause = min(delay * 2.0 ** min(one.attempts, 30), max(_LONGEST, delay))
-        values = {
-            "attempts": one.attempts + 1,
-            "refusals": one.refusals + (status is not None),
-            "due_at": at + int(pause * 1e6),
-        }
+        values = {"attempts": one.attempts + 1, "refusals": one.refusals + 1, "due_at": at + _pause(delay, one)}
         said = {"comment": comment[:_LONGEST_COMMENT], "status": status, "changed_at": at}
+        waiting = and_(delivery.c.id == one.id, delivery.c.state == "waiting")
         with self.database.writing() as connection:
-            waiting = and_(delivery.c.id == one.id, delivery.c.state == "waiting")
             connection.execute(update(delivery).where(waiting).values(**values, **said))
         telemetry.count("isocenter_mpps_deliveries_total", outcome="postponed")
+
+    def unreached(self, one: Delivery, delay: float, comment: str) -> int:
+        """The peer of `one` can't be reached, or went away: all that is due for it is tried again as that is; how
+        many."""
+        at = self._clock()
+        values = {"attempts": delivery.c.attempts + 1, "due_at": at + _pause(delay, one), "changed_at": at}
+        due = and_(_heads(one.destination), delivery.c.due_at <= at)
+        # one that was leaving belongs to the runner that sent it
+        mine = or_(delivery.c.id == one.id, due)
+        with self.database.writing() as connection:
+            numbers = list(
+                connection.execute(select(delivery.c.id).where(mine, delivery.c.state == "waiting")).scalars()
+            )
+            for start in range(0, len(numbers), _BINDS):
+                wanted = delivery.c.id.in_(numbers[start : start + _BINDS])
+                connection.execute(
+                    update(delivery).where(wanted).values(**values, comment=comment[:_LONGEST_COMMENT], status=None)
+                )
+        telemetry.count("isocenter_mpps_deliveries_total", outcome="postponed")
+        return len(numbers)
 
     def restart(self, numbers: Iterable[int] = ()) -> int:
         """Try again at once what has failed, or waits for its next try: these, or without numbers all that failed."""
@@ -188,6 +204,11 @@ class Deliveries:
                 .values(**values, attempts=one.attempts + 1)
             )
         telemetry.count("isocenter_mpps_deliveries_total", outcome=state)
+
+
+def _pause(delay: float, one: Delivery) -> int:
+    """Microseconds until the next try."""
+    return int(min(delay * 2.0 ** min(one.attempts, 30), max(_LONGEST, delay)) * 1e6)
 
 
 def _failed() -> ColumnElement[bool]:

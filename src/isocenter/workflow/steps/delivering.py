@@ -70,7 +70,7 @@ class Deliverer:
         ae = settings.ae(destination.ae) or HostedAE(title=destination.ae)
         peer = next((peer for peer in settings.peers_titled(destination.peer) if peer.host), None)
         if peer is None:
-            self._unreached(due, ae, "no address of the peer is known")
+            self._unreached(due[0], ae, "no address of the peer is known")
             return
         for events in (False, True):
             mine = [each for each in due if (each.operation == EVENT) is events]
@@ -95,7 +95,8 @@ class Deliverer:
         except Refused as failure:
             self._refused(left, ae, failure.comment)
         except IsocenterError as failure:
-            self._unreached(left, ae, failure.comment)
+            if left:  # else it failed as it was released
+                self._unreached(left[0], ae, failure.comment)
 
     def _followers(self, done: Delivery, *, events: bool) -> list[Delivery]:
         return [each for each in self._deliveries.due(done.destination) if (each.operation == EVENT) is events]
@@ -128,15 +129,11 @@ class Deliverer:
                 self._deliveries.failed(one, None, comment)
             else:
                 log.warning("mpps.postponed", peer=one.peer, step=one.sop_uid, comment=comment)
-                self._deliveries.postpone(one, ae.mpps.retry_delay, comment, _NO_STATUS)
+                self._deliveries.postpone(one, ae.mpps.retry_delay, comment)
 
-    def _unreached(self, tried: list[Delivery], ae: HostedAE, comment: str) -> None:
-        for one in tried:
-            log.warning("mpps.postponed", peer=one.peer, step=one.sop_uid, comment=comment)
-            self._deliveries.postpone(one, ae.mpps.retry_delay, comment)
-
-
-_NO_STATUS: Final = 0xFFFF
+    def _unreached(self, one: Delivery, ae: HostedAE, comment: str) -> None:
+        waiting = self._deliveries.unreached(one, ae.mpps.retry_delay, comment)
+        log.warning("mpps.unreached", peer=one.peer, waiting=waiting, comment=comment)
 
 
 def _send(association: ClientAssociation, one: Delivery) -> Response:

@@ -6,9 +6,10 @@ from sqlalchemy import Connection
 
 from isocenter import telemetry
 from isocenter.config.steps import ProcedureSteps
+from isocenter.database import changes
 from isocenter.errors import Reason, Refused
 from isocenter.workflow.steps.linking import Linking, coerced
-from isocenter.workflow.steps.steps import UNMATCHED, Step, Steps
+from isocenter.workflow.steps.steps import KINDS, UNMATCHED, Step, Steps
 from isocenter.workflow.worklist.entries import Worklist
 from isocenter.workflow.worklist.rows import Entry
 
@@ -57,6 +58,10 @@ class StepExceptions:
         self._steps.keep(connection, number, model, **kept)
         self._steps.keep_items(connection, number, model, [entry.id for entry in links])
         self._linking.tell(connection, list(found.values()), step.state, wanted or ProcedureSteps())
+        for study_uid in step.study_uids or ("",):  # those who follow steps look at it with its order now
+            changes.append(
+                connection, KINDS[step.state], self._steps.clock(), study_uid=study_uid, sop_uid=step.sop_uid
+            )
         log.info("mpps.resolved", step=step.sop_uid, actor=actor)
         return step._replace(model=model, matching="resolved", identity=chosen[0].identity)
 

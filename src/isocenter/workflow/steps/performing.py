@@ -4,11 +4,12 @@ Each is one transaction: the step, the message as received, the state of its wor
 is to be delivered. The caller answers after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from isocenter.config.settings import HostedAE
 from isocenter.config.steps import ProcedureSteps
@@ -31,15 +32,15 @@ from isocenter.workflow.steps.attributes import Model
 from isocenter.workflow.steps.checking import Fault, Received, StepRefused
 from isocenter.workflow.steps.deliveries import CREATE, EVENT, SET, Deliveries
 from isocenter.workflow.steps.linking import MATCHED, ORDERED, UNMATCHED, UNSCHEDULED, Linking, Links, coerced
-from isocenter.workflow.steps.steps import Step, Steps
+from isocenter.workflow.steps.steps import KINDS, Step, Steps
 from isocenter.workflow.steps.tables import step, step_message
 from isocenter.workflow.worklist.attributes import identified, written
 from isocenter.workflow.worklist.entries import Worklist
 
-CREATED, COMPLETED, DISCONTINUED = "step-created", "step-completed", "step-discontinued"
-"""Kinds of change (`database.changes`): one row for each study of the step; `sop_uid` is the step's."""
 _CHARACTER_SET: Final = 0x00080005
-_KINDS: Final = {IN_PROGRESS: CREATED, "COMPLETED": COMPLETED, "DISCONTINUED": DISCONTINUED}
+_TRIES: Final = 4
+_TAKEN_BACK: Final = ("40P01", "40001")
+"""SQLSTATE of a deadlock, of a serialization failure."""
 
 
 class Sender(NamedTuple):
@@ -72,6 +73,9 @@ class Performing:
 
     def create(self, ae: HostedAE, sender: Sender, sop_uid: str, received: Received) -> Done:
         """Keep a new step. Raises StepRefused."""
+        return _undisturbed(lambda: self._create(ae, sender, sop_uid, received))
+
+    def _create(self, ae: HostedAE, sender: Sender, sop_uid: str, received: Received) -> Done:
         state, faults = _began(received, ae.mpps)
         done = _judged(faults, ae.mpps)
         with self._database.writing() as connection:
@@ -166,6 +170,9 @@ class Performing:
 
     def set(self, ae: HostedAE, sender: Sender, sop_uid: str, received: Received) -> Done:
         """Change a step that is in progress. Raises StepRefused."""
+        return _undisturbed(lambda: self._set(ae, sender, sop_uid, received))
+
+    def _set(self, ae: HostedAE, sender: Sender, sop_uid: str, received: Received) -> Done:
         with self._database.writing() as connection:
             known = self.steps.of_uid(connection, sop_uid, lock=True)
             if known is None:
@@ -231,7 +238,7 @@ class Performing:
         self, connection: Connection, sop_uid: str, state: str, items: Sequence[of.Scheduled], *, new: bool = False
     ) -> None:
         studies = list(dict.fromkeys(each.study_uid for each in items)) or [""]
-        kinds = dict.fromkeys(([CREATED] if new else []) + [_KINDS[state]])
+        kinds = dict.fromkeys([*([KINDS[IN_PROGRESS]] if new else []), KINDS[state]])
         for kind in kinds:
             for study_uid in studies:
                 changes.append(connection, kind, self.steps.clock(), study_uid=study_uid, sop_uid=sop_uid)
@@ -245,6 +252,18 @@ class Performing:
     def _notify(self, connection: Connection, ae: HostedAE, number: int, sop_uid: str, event: str) -> None:
         told = {"event": EVENTS[event].number, "sop_uid": sop_uid}
         self._deliveries.add(connection, number, ae.title, ae.mpps.notify, EVENT, **told)
+
+
+def _undisturbed(work: Callable[[], Done]) -> Done:
+    """Do it again where PostgreSQL took it back for another transaction's sake, such as an HL7 message about the same
+    patient: a modality shall not hear of that."""
+    for left in range(_TRIES - 1, -1, -1):
+        try:
+            return work()
+        except DBAPIError as fault:
+            if not left or getattr(fault.orig, "sqlstate", "") not in _TAKEN_BACK:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def _began(received: Received, wanted: ProcedureSteps) -> tuple[str, list[Fault]]:

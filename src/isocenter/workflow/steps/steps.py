@@ -6,6 +6,7 @@ Methods that take a connection are for an open `Database.reading()`, or `Databas
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select, update
@@ -18,6 +19,12 @@ from isocenter.workflow.worklist.attributes import changed, identified
 
 UNMATCHED: Final = "unmatched"
 """`matching` of a step that waits for a person."""
+
+KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {"IN PROGRESS": "step-created", "COMPLETED": "step-completed", "DISCONTINUED": "step-discontinued"}
+)
+"""Kinds of change (`database.changes`) by the status that a step takes on: one row for each study of it; `sop_uid` is
+the step's."""
 
 
 class Step(NamedTuple):

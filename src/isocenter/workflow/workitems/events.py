@@ -86,16 +86,28 @@ class Events:
 
     def add(self, connection: Connection, receivers: Sequence[Receiver], uid: str, told: Told) -> None:
         """Have `receivers` told of the workitem `uid`, inside the transaction of the change."""
-        if not receivers:
+        # in one order everywhere: two transactions that add jobs in different ones would wait for each other
+        self._write(connection, [(each, uid, told) for each in sorted(receivers)])
+
+    def add_all(self, connection: Connection, receiver: Receiver, told: Sequence[tuple[str, Told]]) -> None:
+        """Have one receiver told of many workitems."""
+        self._write(connection, [(receiver, uid, each) for uid, each in told])
+
+    def _write(self, connection: Connection, told: Sequence[tuple[Receiver, str, Told]]) -> None:
+        if not told:
             return
-        at, (kind, model) = self._clock(), told
-        text = models.dumped(model)
-        for each in receivers:
-            row = {**each._asdict(), "uid": uid, "type": int(kind), "attributes": text, "state": "waiting"}
-            adding = insert(workitem_event).values(**row, created_at=at)
-            connection.execute(adding.values(transaction=_OWN_TRANSACTION) if self._dialect != "sqlite" else adding)
-            if each.way == "dimse":
-                self._work(connection, each)
+        at = self._clock()
+        common = {"state": "waiting", "created_at": at}
+        rows = [
+            {**receiver._asdict(), "uid": uid, "type": int(kind), "attributes": models.dumped(model), **common}
+            for receiver, uid, (kind, model) in told
+        ]
+        adding = insert(workitem_event)
+        if self._dialect != "sqlite":
+            adding = adding.values(transaction=_OWN_TRANSACTION)
+        connection.execute(adding, rows)
+        for each in dict.fromkeys(receiver for receiver, _, _ in told if receiver.way == "dimse"):
+            self._work(connection, each)
 
     def _work(self, connection: Connection, receiver: Receiver) -> None:
         payload = {"aet": receiver.aet, "ae": receiver.ae, "address": receiver.address}

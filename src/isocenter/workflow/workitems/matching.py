@@ -4,7 +4,7 @@ Keys inside one sequence must hold in one item, at every depth (C.2.2.2.6).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -71,7 +71,9 @@ def supported(path: Path) -> bool:
 def search(database: Database, query: Query) -> Iterator[list[Found]]:
     """The matches in pages, in the order in which they came. Raises Refused(IDENTIFIER_MISMATCH) at once for values
     that can't be read."""
-    tests = accepted(query)
+    state = dict(query.keys).get(_STATE, "").strip(" \0")
+    decided = _STATE if state and not _PATTERN & set(state) else ()  # by the database
+    tests = accepted(replace(query, keys=tuple((path, text) for path, text in query.keys if path != decided)))
     return _pages(database, _narrowed(dict(query.keys)), tests)
 
 

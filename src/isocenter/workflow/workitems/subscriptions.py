@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy import Connection, delete, exists, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isocenter.database import Database
@@ -131,24 +131,21 @@ class Subscriptions:
         put = self._insert(workitem_watch).values(filter=watch.keys, created_at=self._clock(), **values)
         connection.execute(put.on_conflict_do_update(index_elements=["aet", "filter"], set_=values))
         after = 0
-        while True:
-            query = select(workitem.c.id, workitem.c.uid, workitem.c.attributes).where(
-                workitem.c.id > after, workitem.c.removed_at.is_(None)
-            )
-            rows = connection.execute(query.order_by(workitem.c.id).limit(_PAGE)).all()
-            for row in rows:
-                model = json.loads(row.attributes)
-                if watch.covers(model) and self._put(connection, row.id, watch):
-                    self._events.add(connection, [receiver], row.uid, events.state_report(model))
-            if len(rows) < _PAGE:
-                return
+        while rows := connection.execute(_unsubscribed(receiver.aet, after)).all():
             after = rows[-1].id
+            held = [(row, model) for row in rows if watch.covers(model := json.loads(row.attributes))]
+            if held:
+                values = {**values, "filtered": int(bool(watch.keys))}
+                put = self._insert(workitem_subscription).on_conflict_do_nothing()
+                connection.execute(put, [{**values, "workitem": row.id} for row, _ in held])
+                told = [(row.uid, events.state_report(model)) for row, model in held]
+                self._events.add_all(connection, receiver, told)
 
-    def _put(self, connection: Connection, number: int, watch: Watch) -> bool:
-        """Whether that subscribed it: what it has already stays as it is."""
+    def _put(self, connection: Connection, number: int, watch: Watch) -> None:
+        """Subscribe to a new workitem; of an AE's global subscriptions the first counts, which is the widest."""
         values = {**watch.receiver._asdict(), "locked": int(watch.locked), "filtered": int(bool(watch.keys))}
-        put = self._insert(workitem_subscription).values(workitem=number, **values).on_conflict_do_nothing()
-        return connection.execute(put.returning(workitem_subscription.c.id)).scalar() is not None
+        put = self._insert(workitem_subscription).values(workitem=number, **values)
+        connection.execute(put.on_conflict_do_nothing())
 
 
 def _receiver(table: Any) -> tuple[Any, ...]:
@@ -157,6 +154,14 @@ def _receiver(table: Any) -> tuple[Any, ...]:
 
 def _one(uid: str) -> Any:
     return select(workitem.c.id, workitem.c.attributes).where(workitem.c.uid == uid, workitem.c.removed_at.is_(None))
+
+
+def _unsubscribed(aet: str, after: int) -> Any:
+    """The next workitems that an AE is not subscribed to."""
+    mine = exists().where(workitem_subscription.c.workitem == workitem.c.id, workitem_subscription.c.aet == aet)
+    query = select(workitem.c.id, workitem.c.uid, workitem.c.attributes)
+    query = query.where(workitem.c.id > after, workitem.c.removed_at.is_(None), ~mine)
+    return query.order_by(workitem.c.id).limit(_PAGE)
 
 
 def _written(keys: Keys) -> str:

@@ -32,6 +32,7 @@ _DIGITS: Final = 11
 _IDENTITY: Final = frozenset({of.PATIENT_ID, of.ISSUER, of.STEPS})
 # made once: messages put entries by the hundred a second
 _OF_ORDER: Final = select(*COLUMNS).where(item.c.order_key == bindparam("named")).order_by(item.c.id)
+_OF_PATIENT: Final = select(*COLUMNS).where(item.c.identity == bindparam("named")).order_by(item.c.id)
 _INSERT: Final = insert(item).returning(item.c.id)
 _INSERT_STATIONS: Final = insert(station)
 _UPDATE: Final = update(item).where(item.c.id == bindparam("named"))
@@ -81,7 +82,7 @@ class Worklist:
 
     def of_patient(self, connection: Connection, identity: str) -> list[Entry]:
         """Those of a patient: issuer, backslash, id."""
-        return _entries(connection, item.c.identity == identity)
+        return [entry_of(row) for row in connection.execute(_OF_PATIENT, {"named": identity})]
 
     def of_ids(self, connection: Connection, ids: Iterable[int]) -> list[Entry]:
         """Those with these ids."""
@@ -109,7 +110,7 @@ class Worklist:
             *((item.c.accession, accession), (item.c.procedure_id, requested_procedure_id)),
             *((item.c.step_id, step_id), (item.c.study_uid, study_uid), (item.c.patient_fold, fold(patient_id))),
         )
-        conditions = [column == value for column, value in given if value]
+        conditions = [column == of.plain(value) for column, value in given if value.strip()]
         found = _entries(connection, *conditions) if conditions else []
         return [one for one in found if not patient_id or of.text(one.model, of.PATIENT_ID) == patient_id.strip()]
 

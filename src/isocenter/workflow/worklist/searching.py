@@ -81,7 +81,7 @@ def asked(path: Path, text: str, *, single: bool = False) -> Asked:
 
 def search(database: Database, query: Query) -> Iterator[Sequence[Any]]:
     """The rows (`rows.COLUMNS`) of the entries that match. Raises Refused(IDENTIFIER_MISMATCH) at once for values that
-    can't be read, and Refused(TOO_MANY_MATCHES) before the first page."""
+    can't be read; Refused(TOO_MANY_MATCHES) comes in the place of the first page."""
     narrowed = _Narrowed(query, Dialect(database.dialect))
     pages = _pages(database, narrowed)
     return _limited(pages, query.refuse_above) if query.refuse_above else pages
@@ -94,7 +94,8 @@ def _limited(pages: Iterator[Sequence[Any]], most: int) -> Iterator[Sequence[Any
         found += page
         if len(found) > most:
             raise Refused(Reason.TOO_MANY_MATCHES, f"more than {most} matches")
-    return (found[start : start + PAGE] for start in range(0, len(found), PAGE))
+    for start in range(0, len(found), PAGE):
+        yield found[start : start + PAGE]
 
 
 def _pages(database: Database, narrowed: "_Narrowed") -> Iterator[Sequence[Any]]:

@@ -62,5 +62,5 @@ def upgrade() -> None:
         sa.Column("instance", sa.BigInteger, nullable=False, server_default="0"),
         *_at("at"),
     )
-    op.create_index("uq_document", "document", ["feed", "number", "kind", "version"], unique=True)
+    op.create_index("uq_document", "document", ["feed", "number", "kind", "version", "study_uid"], unique=True)
     op.create_index("ix_document_sop", "document", ["sop_uid"])
