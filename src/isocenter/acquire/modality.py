@@ -303,8 +303,8 @@ class _Work:
         """The attributes of the final N-SET."""
         found = attribute("PerformedProcedureStepStatus", self.status)
         found |= attribute(_ENDED[0], f"{now:%Y%m%d}") | attribute(_ENDED[1], f"{now:%H%M%S}")
-        for keyword, value in _DOSE_OF_A_PHANTOM.items():
-            found |= attribute(keyword, value)
+        for keyword, dose in _DOSE_OF_A_PHANTOM.items():
+            found |= attribute(keyword, dose)
         found |= attribute("TotalNumberOfExposures", len(images)) | attribute("FilmConsumptionSequence")
         found[tag("PerformedProtocolCodeSequence")] = self._own[tag("PerformedProtocolCodeSequence")]
         if self._device.reason is not None:

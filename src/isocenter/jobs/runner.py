@@ -93,6 +93,7 @@ class Runner:
         self._wake = threading.Event()
         self._running: set[Running] = set()
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._threads = [threading.Thread(target=self._work, name=f"jobs-{i}", daemon=True) for i in range(threads)]
         self._threads.append(threading.Thread(target=self._renew, name="jobs-lease", daemon=True))
 
@@ -118,6 +119,10 @@ class Runner:
         leased = self._queue.lease(self._handlers, self._owner, self._lease)
         if leased is None:
             return False
+        self._perform(leased)
+        return True
+
+    def _perform(self, leased: Job) -> None:
         running = Running(leased, self._queue, self._stopping)
         with self._lock:
             self._running.add(running)
@@ -126,18 +131,28 @@ class Runner:
         finally:
             with self._lock:
                 self._running.discard(running)
-        return True
 
     def _work(self) -> None:
-        while not self._stopping.is_set():
-            self._wake.clear()
+        while (leased := self._next()) is not None:
             try:
-                found = self.run_once()
+                self._perform(leased)
             except Exception as fault:
                 log.error("queue.failed", exc_info=True, fault=type(fault).__name__)
-                found = False
-            if not found:
+
+    def _next(self) -> Job | None:
+        """The next job, when one is due; None at the end. One thread looks, the others wait behind it."""
+        with self._looking:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                try:
+                    leased = self._queue.lease(self._handlers, self._owner, self._lease)
+                except Exception as fault:
+                    log.error("queue.failed", exc_info=True, fault=type(fault).__name__)
+                    leased = None
+                if leased is not None:
+                    return leased
                 self._wake.wait(self._poll)
+        return None
 
     def _renew(self) -> None:
         while not self._stopping.wait(self._lease / 3):
