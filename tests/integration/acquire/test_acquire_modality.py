@@ -53,12 +53,14 @@ class Department:
     said: list[str] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
     port: int = 0
+    pending: int = 0xFF00
 
     def clear(self) -> None:
         for held in (self.items, self.created, self.changed, self.stored, self.queries, self.said):
             held.clear()
         self.statuses.clear()
         self.cancelled.clear()
+        self.pending = 0xFF00
 
     def _status(self, kind: str) -> int:
         self.said.append(kind)
@@ -72,7 +74,7 @@ class Department:
                 self.cancelled.set()
                 yield 0xFE00, None
                 return
-            yield 0xFF00, item
+            yield self.pending, item
         if (last := self._status("C-FIND")) != 0:
             yield last, None
 
@@ -272,11 +274,32 @@ def test_at_the_limit_the_query_is_cancelled(ris: Department) -> None:
     assert ris.cancelled.wait(60)
 
 
+ANSWERED = [
+    row
+    for row in rows("ps32_status_codes")
+    if (row["annex"], row["ae"], row["service"]) == ("B", "Workflow", "Modality Worklist C-FIND")
+]
+
+
 @pytest.mark.req("X-MOD-45")
-def test_a_query_that_fails(ris: Department) -> None:
-    ris.statuses["C-FIND"] = [0xA700]
-    with pytest.raises(Failed, match="query failed: status A700"):
-        perform(ris)
+@pytest.mark.parametrize("row", ANSWERED, ids=lambda row: row["code_hex"])
+def test_what_a_query_is_answered(ris: Department, row: dict[str, str]) -> None:
+    """Items come with either pending status; any end but success, FE00 too if we didn't ask for it, is a failure."""
+    status = 0x0122 if row["code_hex"] == "*" else int(row["code_hex"][:4], 16)
+    ris.items.append(scheduled())
+    peers = Peers(to(ris.port), None, to(ris.port))
+    if row["status_meaning"].startswith(("Success", "Pending")):
+        ris.pending = status or ris.pending
+        answers = query(peers, [], 100)
+        assert (len(answers.items), answers.unsupported) == (1, status == 0xFF01)
+    else:
+        ris.statuses["C-FIND"] = [status]
+        with pytest.raises(Failed, match=f"query failed: status {status:04X}"):
+            query(peers, [], 100)
+
+
+def test_the_statuses_were_read() -> None:
+    assert len(ANSWERED) == 8
 
 
 @pytest.mark.req("X-MOD-52")

@@ -242,6 +242,14 @@ def test_a_cancel_ends_a_long_answer(place: tuple[Path, str]) -> None:
 # --- states
 
 
+@pytest.mark.req("P-MWL-09")
+def test_whatever_its_state_is_a_step_of_the_bridge_is_scheduled(place: tuple[Path, str]) -> None:
+    with served(place, model(1), states=[State.ARRIVED], preset="bridge") as archive:
+        (answer,) = query(archive, asked((0x00400100, 0x00400020)))[:-1]
+    (step,) = items_of(decode(answer.data or b"", uids.EXPLICIT_LE), 0x00400100)
+    assert string_of(step, 0x00400020) == "SCHEDULED"
+
+
 @pytest.mark.req("X-RIS-13")
 def test_what_is_over_is_found_by_its_state_alone(place: tuple[Path, str]) -> None:
     states: list[State | None] = list(State)

@@ -39,11 +39,13 @@ class Answers(NamedTuple):
     """An optional key was not supported (FF01)."""
     dropped: int = 0
     """Answers that contradict a key, which the SCP must have ignored (X-MOD-44)."""
+    limited: bool = False
+    """It was cancelled at the limit, and not by the SCP of its own accord."""
 
     @property
     def complete(self) -> bool:
         """The query ended well, or at our limit (X-MOD-45)."""
-        return self.status in (commands.SUCCESS, commands.CANCELLED)
+        return self.status == commands.SUCCESS or self.limited
 
 
 def identifier(keys: Iterable[tuple[Path, str]], returned: Sequence[Path] = ()) -> DataSet:
@@ -95,7 +97,7 @@ def ask(association: ClientAssociation, asked: DataSet, *, limit: int = 0, chara
             items.append(item)
             if limit and len(items) >= limit:
                 break
-    return Answers(items, commands.CANCELLED, "", unsupported, dropped)
+    return Answers(items, commands.CANCELLED, "", unsupported, dropped, limited=True)
 
 
 def _tests(asked: DataSet) -> list[tuple[Path, Callable[[str], bool]]]:
