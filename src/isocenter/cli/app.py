@@ -24,6 +24,7 @@ from isocenter.cli import (
     worklist_app,
 )
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation, with_settings
 from isocenter.cli.securing import NONE, Security, with_security
 
 app = typer.Typer(
@@ -101,27 +102,26 @@ def serve(
 
 @app.command()
 @with_security
+@with_installation
 def echo(
     peer: options.PeerName = "ISOCENTER",
     calling: options.Calling = options.CALLING,
     repeat: Annotated[int, typer.Option(min=1, help="How many times.")] = 1,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     security: Security = NONE,
 ) -> None:
     """Verify a peer with C-ECHO."""
     from isocenter.cli import echoing, peering
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        target = peering.named(peer, here.settings(), calling, security)
         stop(echoing.run(target, repeat, as_json=json))
 
 
 @app.command()
 @with_security
+@with_installation
 def send(
     peer: options.PeerName,
     paths: Annotated[list[Path], typer.Argument(help="Files and folders, searched recursively.")],
@@ -131,23 +131,21 @@ def send(
     commit: Annotated[bool, typer.Option("--commit", help="Ask for storage commitment of what was sent.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="How long to wait for its report.", metavar="SECONDS")] = 120.0,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     security: Security = NONE,
 ) -> None:
     """Send DICOM files to a peer with C-STORE."""
     from isocenter.cli import peering, sending
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        target = peering.named(peer, here.settings(), calling, security)
         asked = wait if commit else None
         stop(sending.run(target, paths, retries=retries, associations=associations, as_json=json, commit=asked))
 
 
 @app.command()
 @with_security
+@with_installation
 def find(
     peer: options.PeerName,
     key: options.Key = None,
@@ -157,24 +155,22 @@ def find(
     tree: Annotated[bool, typer.Option("--tree", help="List what lies below each match too, level by level.")] = False,
     calling: options.Calling = options.CALLING,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     security: Security = NONE,
 ) -> None:
     """Query a peer with C-FIND."""
     from isocenter.cli import finding, peering
-    from isocenter.cli.configuring import settings_of
     from isocenter.cli.identifiers import Asked
 
     with told():
         asked = Asked.of(key or [], level, model)
-        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        target = peering.named(peer, here.settings(), calling, security)
         stop(finding.run(target, asked, limit=limit, as_json=json, tree=tree))
 
 
 @app.command()
 @with_security
+@with_installation
 def move(
     peer: options.PeerName,
     to: Annotated[str, typer.Option("--to", help="The AE title that the objects go to.", metavar="TITLE")],
@@ -183,24 +179,22 @@ def move(
     model: options.Model = "study",
     calling: options.Calling = options.CALLING,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     security: Security = NONE,
 ) -> None:
     """Have a peer send objects elsewhere with C-MOVE."""
     from isocenter.cli import peering, retrieving
-    from isocenter.cli.configuring import settings_of
     from isocenter.cli.identifiers import Asked
 
     with told():
         asked = Asked.of(key or [], level, model)
-        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        target = peering.named(peer, here.settings(), calling, security)
         stop(retrieving.move(target, asked, to, as_json=json))
 
 
 @app.command()
 @with_security
+@with_installation
 def get(
     peer: options.PeerName,
     out: Annotated[Path, typer.Option("--out", help="The folder for the files.", metavar="DIR")] = Path(),
@@ -209,105 +203,98 @@ def get(
     model: options.Model = "study",
     calling: options.Calling = options.CALLING,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     security: Security = NONE,
 ) -> None:
     """Retrieve objects from a peer with C-GET."""
     from isocenter.cli import peering, retrieving
-    from isocenter.cli.configuring import settings_of
     from isocenter.cli.identifiers import Asked
 
     with told():
         asked = Asked.of(key or [], level, model)
-        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        target = peering.named(peer, here.settings(), calling, security)
         stop(retrieving.get(target, asked, out, as_json=json))
 
 
 @app.command()
-def token(config: options.ConfigFile = None, data: options.Data = None) -> None:
+@with_settings
+def token(here: Installation = HERE) -> None:
     """Make a new admin token; the old one is no longer good."""
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.new_token(config, data))
+        stop(maintaining.new_token(here))
 
 
 @index_app.command("rebuild")
+@with_installation
 def index_rebuild(
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     json: options.Json = False,
 ) -> None:
     """Make the index anew from the store and its journal. The server must be stopped."""
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.rebuild(config, data, database, as_json=json))
+        stop(maintaining.rebuild(here, as_json=json))
 
 
 @index_app.command("attributes")
+@with_installation
 def index_attributes(
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     json: options.Json = False,
 ) -> None:
     """List the further attributes that the settings have indexed, and how far that has come."""
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.attributes(config, data, database, as_json=json))
+        stop(maintaining.attributes(here, as_json=json))
 
 
 @store_app.command("verify")
+@with_installation
 def store_verify(
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Decode what was compressed here, and compare the samples too.")
     ] = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     json: options.Json = False,
 ) -> None:
     """Compare every object with the digest that was recorded when it was received."""
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.verify(config, data, database, pixels=pixels, as_json=json))
+        stop(maintaining.verify(here, pixels=pixels, as_json=json))
 
 
 @app.command()
+@with_installation
 def backup(
     to: Annotated[Path, typer.Argument(help="A folder that does not exist yet.", metavar="FOLDER")],
     copy: Annotated[bool, typer.Option("--copy", help="Copy the objects, also where hard links would do.")] = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     json: options.Json = False,
 ) -> None:
     """Copy index and store, consistently, while the server runs."""
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.backup(to, config, data, database, copy=copy, as_json=json))
+        stop(maintaining.backup(to, here, copy=copy, as_json=json))
 
 
 @app.command()
+@with_installation
 def restore(
     source: Annotated[Path, typer.Argument(help="A folder that `backup` made.", metavar="FOLDER")],
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     json: options.Json = False,
 ) -> None:
     """Bring a backup back into an empty data folder, and verify it."""
     from isocenter.cli import maintaining
 
     with told():
-        stop(maintaining.restore(source, config, data, database, as_json=json))
+        stop(maintaining.restore(source, here, as_json=json))
 
 
 @user_app.command("hash")
@@ -320,33 +307,35 @@ def user_hash() -> None:
 
 
 @config_app.command("check")
-def config_check(config: options.ConfigFile = None, data: options.Data = None) -> None:
+@with_settings
+def config_check(here: Installation = HERE) -> None:
     """Say whether the settings are right."""
     from isocenter.cli import configuring
 
     with told():
-        stop(configuring.check(config, data))
+        stop(configuring.check(here))
 
 
 @config_app.command("show")
-def config_show(config: options.ConfigFile = None, data: options.Data = None, json: options.Json = False) -> None:
+@with_settings
+def config_show(here: Installation = HERE, json: options.Json = False) -> None:
     """Print the resolved settings, secrets masked, with the source of each that is no default."""
     from isocenter.cli import configuring
 
     with told():
-        stop(configuring.show(config, data, as_json=json))
+        stop(configuring.show(here, as_json=json))
 
 
 @app.command()
+@with_settings
 def conformance(
     form: Annotated[str, typer.Option("--format", help="html, pdf, md, or all.", metavar="FORMAT")] = "html",
     output: Annotated[Path, typer.Option("--output", help="The folder for the files.", metavar="DIR")] = Path(),
     ae: Annotated[str, typer.Option("--ae", help="Only this hosted AE.", metavar="TITLE")] = "",
-    config: options.ConfigFile = None,
-    data: options.Data = None,
+    here: Installation = HERE,
 ) -> None:
     """Write the DICOM conformance statement of this installation."""
     from isocenter.cli import conforming
 
     with told():
-        stop(conforming.write(config, data, form=form, output=output, title=ae))
+        stop(conforming.write(here, form=form, output=output, title=ae))

@@ -1,16 +1,14 @@
 """The command group `commit`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation
 from isocenter.cli.securing import NONE, Security, with_security
-
-if TYPE_CHECKING:
-    from isocenter.cli.committing import Way
 
 app = typer.Typer(no_args_is_help=True, help="Storage commitment: asking other archives, and what was asked here.")
 
@@ -20,6 +18,7 @@ Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The request, as `
 
 @app.command()
 @with_security
+@with_installation
 def request(
     peer: options.PeerName,
     paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders, searched recursively.")] = None,
@@ -35,9 +34,7 @@ def request(
     ae: Annotated[str, typer.Option("--ae", metavar="TITLE", help="The AE of ours that asks.")] = "",
     wait: Wait = 60.0,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     security: Security = NONE,
 ) -> None:
     """Ask a peer to commit to instances; by the running server, or at once where the peer is written out."""
@@ -46,26 +43,26 @@ def request(
     named = committing.Named(tuple(paths or ()), uids, tuple(study or ()), tuple(series or ()), tuple(instance or ()))
     with told():
         asks = ae or (options.CALLING if "@" in peer else "")
-        stop(committing.request(peer, named, committing.Way(asks, wait, config, data, json, security, database)))
+        stop(committing.request(peer, named, committing.Way(here, json, asks, wait, security)))
 
 
 @app.command()
+@with_installation
 def again(
     number: Number,
     wait: Wait = 60.0,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Ask anew for what a peer has not committed to."""
     from isocenter.cli import committing
 
     with told():
-        stop(committing.again(number, committing.Way("", wait, config, data, json, url=database)))
+        stop(committing.again(number, committing.Way(here, json, wait=wait)))
 
 
 @app.command("list")
+@with_installation
 def list_(
     role: Annotated[
         str,
@@ -74,33 +71,24 @@ def list_(
     state: Annotated[str, typer.Option("--state", help="Only those in this state.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")] = 100,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """List requests for commitment."""
     from isocenter.cli import committing
 
     with told():
-        stop(committing.list_all(role, state, limit, _way(config, data, json, database)))
+        stop(committing.list_all(role, state, limit, committing.Way(here, json)))
 
 
 @app.command()
+@with_installation
 def show(
     number: Number,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Show what is known of each instance of a request."""
     from isocenter.cli import committing
 
     with told():
-        stop(committing.show(number, _way(config, data, json, database)))
-
-
-def _way(config: Path | None, data: Path | None, json: bool, database: str | None) -> "Way":
-    from isocenter.cli.committing import Way
-
-    return Way("", 0.0, config, data, json, url=database)
+        stop(committing.show(number, committing.Way(here, json)))

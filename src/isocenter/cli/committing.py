@@ -15,8 +15,8 @@ from isocenter.archive.commitment.rows import Transaction
 from isocenter.archive.retrieval.instances import Selection, locate
 from isocenter.cli import files, peering
 from isocenter.cli.asking import Asking, in_a_line
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.cli.opening import known, opened
 from isocenter.cli.securing import NONE, Security
 from isocenter.config import Settings
@@ -39,22 +39,14 @@ class Named(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How to ask: as which AE of ours, how long to wait for the report, and where settings and data are."""
+    """How to ask: of which installation, as which AE of ours, how long to wait for the report; and how to answer."""
 
-    ae: str
-    wait: float
-    file: Path | None
-    data: Path | None
+    here: Installation
     as_json: bool
+    ae: str = ""
+    wait: float = 0.0
     security: Security = NONE
     """Of a peer that is written out; others are called as the settings have it."""
-    url: str | None = None
-    """Of the index."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that hold."""
-        return settings_of(self.file, self.data, database=self.url)
 
 
 def request(name: str, named: Named, way: Way) -> Exit:
@@ -63,7 +55,7 @@ def request(name: str, named: Named, way: Way) -> Exit:
         if named.studies or named.series or named.instances:
             raise ConfigurationError("--study, --series and --instance need a peer that is known here")
         return _directly(name, list(_of_files(named)), way)
-    settings = way.settings
+    settings = way.here.settings()
     with opened(settings) as index:
         title, ae = _titles(settings, name, way.ae)
         references = [*_of_files(named), *_of_index(index, named)]
@@ -75,7 +67,7 @@ def request(name: str, named: Named, way: Way) -> Exit:
 
 def again(number: int, way: Way) -> Exit:
     """`commit again`: ask anew for what was not committed."""
-    with opened(way.settings) as index:
+    with opened(way.here.settings()) as index:
         asked = Asked(index)
         if asked.get(number) is None:
             raise ConfigurationError(f"there is no request {number}")
@@ -88,7 +80,7 @@ def again(number: int, way: Way) -> Exit:
 
 def list_all(role: str, state: str, limit: int, way: Way) -> Exit:
     """`commit list`."""
-    with opened(way.settings) as index:
+    with opened(way.here.settings()) as index:
         found = commitment_rows.latest(index, role=role, state=state, limit=limit)
     if way.as_json:
         typer.echo(json.dumps([_facts(each) for each in found]))
@@ -101,7 +93,7 @@ def list_all(role: str, state: str, limit: int, way: Way) -> Exit:
 
 def show(number: int, way: Way) -> Exit:
     """`commit show`: one request, instance by instance."""
-    with opened(way.settings) as index, index.reading() as connection:
+    with opened(way.here.settings()) as index, index.reading() as connection:
         found = commitment_rows.get(connection, number)
         instances = commitment_rows.instances(connection, number)
     if found is None:
@@ -166,7 +158,7 @@ def _all(asked: Asked, numbers: Iterable[int]) -> list[Transaction]:
 
 def _directly(name: str, references: list[Reference], way: Way) -> Exit:
     _refuse_none(references)
-    target = peering.named(name, way.settings, way.ae, way.security)
+    target = peering.named(name, way.here.settings(), way.ae, way.security)
     asking = Asking(way.wait)
     with target.connect([asking.context], services=asking.services) as association:
         asking.ask(association, references)

@@ -6,6 +6,7 @@ import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation
 
 app = typer.Typer(no_args_is_help=True, help="Compression of what is stored.")
 
@@ -19,68 +20,60 @@ To = Annotated[
 
 
 @app.command()
+@with_installation
 def plan(
     study: Study = None,
     to: To = "",
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Tell what would be compressed, without doing it."""
     from isocenter.cli import compressing
-    from isocenter.cli.configuring import settings_of
 
     with told():
         order = compressing.Order(tuple(study or ()), to)
-        stop(compressing.plan(order, settings_of(config, data, database=database), as_json=json))
+        stop(compressing.plan(order, here.settings(), as_json=json))
 
 
 @app.command()
+@with_installation
 def run(
     study: Study = None,
     to: To = "",
     wait: Annotated[float, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait so long for the end.")] = 0.0,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Have the server compress what is stored, at once; a job for each study."""
     from isocenter.cli import compressing
-    from isocenter.cli.configuring import settings_of
 
     with told():
         order = compressing.Order(tuple(study or ()), to, wait)
-        stop(compressing.run(order, settings_of(config, data, database=database), as_json=json))
+        stop(compressing.run(order, here.settings(), as_json=json))
 
 
 @app.command()
+@with_installation
 def status(
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Tell what was compressed, what that saved, what was left and why."""
     from isocenter.cli import compressing
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(compressing.status(settings_of(config, data, database=database), as_json=json))
+        stop(compressing.status(here.settings(), as_json=json))
 
 
 @app.command()
+@with_installation
 def cancel(
     study: Study = None,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Cancel jobs that compress, of some studies or all. What is done stays."""
     from isocenter.cli import compressing
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(compressing.cancel(study or [], settings_of(config, data, database=database), as_json=json))
+        stop(compressing.cancel(study or [], here.settings(), as_json=json))

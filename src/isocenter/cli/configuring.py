@@ -1,14 +1,12 @@
-"""`isocenter config`, and the settings that other commands need."""
+"""`isocenter config`."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import typer
 
 from isocenter import config
 from isocenter.cli.ending import Exit, say
-from isocenter.config import Loaded, Settings
+from isocenter.cli.installed import Installation
 from isocenter.errors import ConfigurationError
 from isocenter.lifecycle import choosing
 from isocenter.registry.roster import named
@@ -17,21 +15,11 @@ from isocenter.security.checks import check_security
 from isocenter.workflow.orders import planning
 
 
-def loaded(file: Path | None, data: Path | None, **given: Any) -> Loaded:
-    """The settings that a command runs with."""
-    return config.load_with_origins(file, overrides={"data": str(data) if data else None, **given})
-
-
-def settings_of(file: Path | None, data: Path | None, **given: Any) -> Settings:
-    """As `loaded`, the settings alone."""
-    return loaded(file, data, **given).settings
-
-
-def check(file: Path | None, data: Path | None) -> Exit:
+def check(here: Installation) -> Exit:
     """`config check`: the settings, and with an archive the AEs and peers that are stored beside them."""
     from isocenter.cli.opening import known
 
-    found = loaded(file, data)
+    found = here.loaded()
     compiled(found.settings)
     choosing.compiled(found.settings)
     planning.check(found.settings.hl7.feeds)
@@ -49,9 +37,9 @@ def check(file: Path | None, data: Path | None) -> Exit:
     return Exit.SOME_FAILED if any(note.unreadable for note in notes) else Exit.OK
 
 
-def show(file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def show(here: Installation, *, as_json: bool) -> Exit:
     """`config show`."""
-    found = loaded(file, data)
+    found = here.loaded()
     if as_json:
         typer.echo(json.dumps({"settings": config.masked(found.settings), "origins": dict(found.origins)}, indent=2))
     else:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from isocenter.cli.configuring import loaded
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.config import Settings
 from isocenter.conformance.building import statement
 from isocenter.conformance.checks import findings
@@ -18,14 +18,14 @@ FORMATS = ("html", "pdf", "md")
 _NAME = "conformance"
 
 
-def write(file: Path | None, data: Path | None, *, form: str, output: Path, title: str, date: str = "") -> Exit:
+def write(here: Installation, *, form: str, output: Path, title: str, date: str = "") -> Exit:
     """Write the statement into the folder `output`, in one format or in `all`. What is amiss in it is told."""
     from isocenter.web.dicomweb.service import described
 
     wanted = FORMATS if form == "all" else (form,)
     if not set(wanted) <= set(FORMATS):
         raise ConfigurationError(f"{form!r} is not one of {', '.join(FORMATS)} or all")
-    settings = settings_now(file, data)
+    settings = settings_now(here)
     if title and settings.ae(title) is None:
         raise ConfigurationError(f"no AE {title!r} is hosted here")
     made = statement(settings, date=date or f"{datetime.now(UTC):%Y-%m-%d}", title=title, web=described())
@@ -38,11 +38,11 @@ def write(file: Path | None, data: Path | None, *, form: str, output: Path, titl
     return Exit.SOME_FAILED if amiss else Exit.OK
 
 
-def settings_now(file: Path | None, data: Path | None) -> Settings:
+def settings_now(here: Installation) -> Settings:
     """The settings, with the AEs and peers that the database holds where there is an archive."""
     from isocenter.cli.opening import known
 
-    settings = loaded(file, data).settings
+    settings = here.settings()
     if not (settings.store_root / "archive.json").exists():
         return settings
     return known(settings).settings

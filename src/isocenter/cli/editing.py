@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
@@ -17,10 +16,9 @@ from isocenter.archive.edits.history import conflicts, history
 from isocenter.archive.edits.making import Edited, Edits, Who
 from isocenter.archive.rejection.rejecting import Rejected, Rejecting
 from isocenter.cli import acting, patients
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.cli.opening import opened
-from isocenter.config import Settings
 from isocenter.declarations.query_keys import resolve
 from isocenter.declarations.rejections import BY_NAME
 from isocenter.dicom import uids
@@ -36,29 +34,23 @@ _REALS = frozenset({"FL", "FD"})
 
 
 class How(NamedTuple):
-    """What all these commands are told: the settings' places, who does it and why, and how to answer."""
+    """What all these commands are told: of which installation, who does it and why, and how to answer."""
 
-    file: Path | None
-    data: Path | None
-    url: str | None
-    by: str
-    why: str
-    dry_run: bool
+    here: Installation
     as_json: bool
+    by: str = ""
+    why: str = ""
+    dry_run: bool = False
 
     @property
     def who(self) -> Who:
         """Who does it; by default the user of this process."""
         return Who(self.by or acting.user(), self.why)
 
-    def settings(self) -> Settings:
-        """The settings."""
-        return settings_of(self.file, self.data, database=self.url)
-
     @contextmanager
     def archive(self) -> Iterator[Archive]:
         """The archive, to be changed."""
-        with archive_beside(self.settings()) as archive:
+        with archive_beside(self.here.settings()) as archive:
             yield archive
 
     @contextmanager
@@ -177,7 +169,7 @@ def reject(names: Sequence[str], reason: str, modifier: str, how: How) -> Exit:
         raise ConfigurationError(f"--reason is one of {', '.join(BY_NAME)}")
     study, series, sop = (*names, "", "")[:3]
     with how.archive() as archive:
-        ae = how.settings().aes[0].title
+        ae = how.here.settings().aes[0].title
         rejecting = Rejecting(archive.database, archive.ingest, ae, dry_run=how.dry_run)
         made = rejecting.reject(title, study, series, sop, how.who, modifier=modifier)
     return _tell_rejected(made, title.meaning, how)
@@ -206,7 +198,7 @@ def unreject(names: Sequence[str], how: How) -> Exit:
 
 def audit(limit: int, how: How) -> Exit:
     """`audit list`."""
-    with opened(how.settings()) as index:
+    with opened(how.here.settings()) as index:
         entries = history(index, limit=limit)
     if how.as_json:
         facts = [{**entry._asdict(), "at": _time(entry.at)} for entry in entries]
@@ -222,7 +214,7 @@ def audit(limit: int, how: How) -> Exit:
 
 def list_conflicts(how: How, *, settled: bool) -> Exit:
     """`conflict list`."""
-    with opened(how.settings()) as index:
+    with opened(how.here.settings()) as index:
         found = list(conflicts(index, all_of_them=settled))
     if how.as_json:
         typer.echo(json.dumps([{**one, "opened_at": _time(one["opened_at"])} for one in found]))
@@ -236,7 +228,7 @@ def list_conflicts(how: How, *, settled: bool) -> Exit:
 
 def settle(number: int, how: How) -> Exit:
     """`conflict settle`."""
-    with opened(how.settings()) as index:
+    with opened(how.here.settings()) as index:
         named = next((one for one in conflicts(index) if one["id"] == number), None)
     if named is None:
         raise ConfigurationError(f"there is no open conflict {number}")

@@ -1,15 +1,12 @@
 """The commands that correct what is stored: edits, merges, moves, splits, rejection; and those that tell of them."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
-
-if TYPE_CHECKING:
-    from isocenter.cli.editing import How
+from isocenter.cli.installed import HERE, Installation, with_installation
 
 By = Annotated[str, typer.Option("--by", help="Who does it, for the audit; by default the user.", metavar="NAME")]
 Why = Annotated[str, typer.Option("--why", help="Why, for the audit.", metavar="TEXT")]
@@ -45,21 +42,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("unreject")(unreject)
 
 
-def _how(
-    config: Path | None,
-    data: Path | None,
-    database: str | None,
-    json: bool,
-    by: str = "",
-    why: str = "",
-    dry_run: bool = False,
-) -> "How":
-    from isocenter.cli.editing import How
-
-    return How(config, data, database, by, why, dry_run, json)
-
-
 @edit_app.command("patient")
+@with_installation
 def edit_patient(
     patient_id: PatientId,
     words: Words = None,
@@ -69,20 +53,19 @@ def edit_patient(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Edit a patient, in all studies."""
     from isocenter.archive.edits.checks import Target, identity
     from isocenter.cli import editing
 
     with told():
-        how = _how(config, data, database, json, by, why, dry_run)
+        how = editing.How(here, json, by, why, dry_run)
         stop(editing.edit(lambda: Target.patient(identity(patient_id, issuer)), words or [], remove or [], how))
 
 
 @edit_app.command("study")
+@with_installation
 def edit_study(
     study: Study,
     words: Words = None,
@@ -91,20 +74,19 @@ def edit_study(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Edit a study."""
     from isocenter.archive.edits.checks import Target
     from isocenter.cli import editing
 
     with told():
-        how = _how(config, data, database, json, by, why, dry_run)
+        how = editing.How(here, json, by, why, dry_run)
         stop(editing.edit(lambda: Target.study(study), words or [], remove or [], how))
 
 
 @edit_app.command("series")
+@with_installation
 def edit_series(
     study: Study,
     series: Series,
@@ -114,37 +96,35 @@ def edit_series(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Edit a series."""
     from isocenter.archive.edits.checks import Target
     from isocenter.cli import editing
 
     with told():
-        how = _how(config, data, database, json, by, why, dry_run)
+        how = editing.How(here, json, by, why, dry_run)
         stop(editing.edit(lambda: Target.series(study, series), words or [], remove or [], how))
 
 
 @edit_app.command("revert")
+@with_installation
 def edit_revert(
     edit: Annotated[str, typer.Argument(metavar="EDIT", help="As `audit list` names it, or what that begins with.")],
     by: By = "",
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Take an edit, a move, a merge or a split back."""
     from isocenter.cli import editing
 
     with told():
-        stop(editing.revert(edit, _how(config, data, database, json, by, why, dry_run)))
+        stop(editing.revert(edit, editing.How(here, json, by, why, dry_run)))
 
 
+@with_installation
 def merge_patients(
     prior: Annotated[str, typer.Argument(metavar="PRIOR-ID", help="The Patient ID that is given up.")],
     into: Annotated[str, typer.Argument(metavar="PATIENT-ID", help="The one that stays.")],
@@ -154,18 +134,17 @@ def merge_patients(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Make two patients one."""
     from isocenter.cli import editing
 
     with told():
-        how = _how(config, data, database, json, by, why, dry_run)
+        how = editing.How(here, json, by, why, dry_run)
         stop(editing.merge((prior, prior_issuer), (into, issuer), how))
 
 
+@with_installation
 def move_study(
     study: Study,
     patient_id: PatientId,
@@ -175,18 +154,17 @@ def move_study(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Give a study to another patient; the values are for one who is not known yet."""
     from isocenter.cli import editing
 
     with told():
-        how = _how(config, data, database, json, by, why, dry_run)
+        how = editing.How(here, json, by, why, dry_run)
         stop(editing.move(study, (patient_id, issuer), words or [], how))
 
 
+@with_installation
 def split_series(
     study: Study,
     series: Series,
@@ -195,18 +173,17 @@ def split_series(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Move a series to another study, or to one of its own."""
     from isocenter.cli import editing
 
     with told():
-        stop(editing.split(study, series, to, _how(config, data, database, json, by, why, dry_run)))
+        stop(editing.split(study, series, to, editing.How(here, json, by, why, dry_run)))
 
 
 @reject_app.command("study")
+@with_installation
 def reject_study(
     study: Study,
     reason: Title,
@@ -215,18 +192,17 @@ def reject_study(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Reject all objects of a study."""
     from isocenter.cli import editing
 
     with told():
-        stop(editing.reject([study], reason, modifier, _how(config, data, database, json, by, why, dry_run)))
+        stop(editing.reject([study], reason, modifier, editing.How(here, json, by, why, dry_run)))
 
 
 @reject_app.command("series")
+@with_installation
 def reject_series(
     study: Study,
     series: Series,
@@ -236,18 +212,17 @@ def reject_series(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Reject all objects of a series."""
     from isocenter.cli import editing
 
     with told():
-        stop(editing.reject([study, series], reason, modifier, _how(config, data, database, json, by, why, dry_run)))
+        stop(editing.reject([study, series], reason, modifier, editing.How(here, json, by, why, dry_run)))
 
 
 @reject_app.command("instance")
+@with_installation
 def reject_instance(
     study: Study,
     series: Series,
@@ -258,18 +233,17 @@ def reject_instance(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Reject one object."""
     from isocenter.cli import editing
 
     with told():
-        how = _how(config, data, database, json, by, why, dry_run)
+        how = editing.How(here, json, by, why, dry_run)
         stop(editing.reject([study, series, instance], reason, modifier, how))
 
 
+@with_installation
 def unreject(
     study: Study,
     series: OptionalSeries = "",
@@ -278,61 +252,56 @@ def unreject(
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Bring back what was rejected of a study, a series or an instance."""
     from isocenter.cli import editing
 
     with told():
         names = [each for each in (study, series, instance) if each]
-        stop(editing.unreject(names, _how(config, data, database, json, by, why, dry_run)))
+        stop(editing.unreject(names, editing.How(here, json, by, why, dry_run)))
 
 
 @audit_app.command("list")
+@with_installation
 def audit_list(
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.", metavar="N")] = 100,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """List what was done, the newest first."""
     from isocenter.cli import editing
 
     with told():
-        stop(editing.audit(limit, _how(config, data, database, json)))
+        stop(editing.audit(limit, editing.How(here, json)))
 
 
 @conflict_app.command("list")
+@with_installation
 def conflict_list(
     settled: Annotated[bool, typer.Option("--all", help="The settled ones too.")] = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """List the open conflicts, the oldest first."""
     from isocenter.cli import editing
 
     with told():
-        stop(editing.list_conflicts(_how(config, data, database, json), settled=settled))
+        stop(editing.list_conflicts(editing.How(here, json), settled=settled))
 
 
 @conflict_app.command("settle")
+@with_installation
 def conflict_settle(
     number: Annotated[int, typer.Argument(metavar="N", help="As `conflict list` numbers it.")],
     by: By = "",
     why: Why = "",
     dry_run: DryRun = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Close a conflict as it is."""
     from isocenter.cli import editing
 
     with told():
-        stop(editing.settle(number, _how(config, data, database, json, by, why, dry_run)))
+        stop(editing.settle(number, editing.How(here, json, by, why, dry_run)))

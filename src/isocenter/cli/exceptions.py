@@ -13,8 +13,8 @@ import typer
 from isocenter.archive.exceptions import Exceptions, RefusedAgain, file_of, found, identity_of, own_identity, sender_of
 from isocenter.archive.ingest import Origin
 from isocenter.cli import acting
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.cli.progress import bar
 from isocenter.config import Peer, Settings, may_call_from
 from isocenter.declarations.sop_classes import name_of
@@ -54,9 +54,9 @@ class Chosen(NamedTuple):
         ]
 
 
-def list_all(chosen: Chosen, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def list_all(chosen: Chosen, here: Installation, *, as_json: bool) -> Exit:
     """`exceptions list`."""
-    with _store(file, data) as store:
+    with _store(here) as store:
         entries = chosen.filtered(store)
     if as_json:
         typer.echo(json.dumps([_facts(entry) for entry in entries]))
@@ -70,9 +70,9 @@ def list_all(chosen: Chosen, file: Path | None, data: Path | None, *, as_json: b
     return Exit.OK
 
 
-def show(key: str, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def show(key: str, here: Installation, *, as_json: bool) -> Exit:
     """`exceptions show`."""
-    with _store(file, data) as store:
+    with _store(here) as store:
         entry = found(store, key)
         facts = _facts(entry) | {"data_set": own_identity(store, entry)._asdict()}
     if as_json:
@@ -84,11 +84,9 @@ def show(key: str, file: Path | None, data: Path | None, *, as_json: bool) -> Ex
     return Exit.OK
 
 
-def retry(
-    chosen: Chosen, file: Path | None, data: Path | None, url: str | None, *, by_data_set: bool, as_json: bool
-) -> Exit:
+def retry(chosen: Chosen, here: Installation, *, by_data_set: bool, as_json: bool) -> Exit:
     """`exceptions retry`."""
-    settings = settings_of(file, data, database=url)
+    settings = here.settings()
     with archive_beside(settings) as archive:
         work, origin_for = _exceptions(archive), _origins(settings, archive)
 
@@ -104,9 +102,9 @@ def retry(
         return _each("retrying", chosen.of(archive.store), one, as_json=as_json)
 
 
-def discard(chosen: Chosen, file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
+def discard(chosen: Chosen, here: Installation, *, as_json: bool) -> Exit:
     """`exceptions discard`."""
-    with archive_beside(settings_of(file, data, database=url)) as archive:
+    with archive_beside(here.settings()) as archive:
         work = _exceptions(archive)
 
         def one(entry: Exceptional) -> dict[str, Any]:
@@ -116,9 +114,9 @@ def discard(chosen: Chosen, file: Path | None, data: Path | None, url: str | Non
         return _each("discarding", chosen.of(archive.store), one, as_json=as_json)
 
 
-def export(chosen: Chosen, out: Path, file: Path | None, data: Path | None, *, as_json: bool) -> Exit:
+def export(chosen: Chosen, out: Path, here: Installation, *, as_json: bool) -> Exit:
     """`exceptions export`."""
-    with _store(file, data) as store:
+    with _store(here) as store:
         entries = chosen.of(store)
         out.mkdir(parents=True, exist_ok=True)
 
@@ -191,8 +189,8 @@ def _peer(titled: tuple[Peer, ...], address: str) -> Peer | None:
 
 
 @contextmanager
-def _store(file: Path | None, data: Path | None) -> Iterator[Store]:
-    settings = settings_of(file, data)
+def _store(here: Installation) -> Iterator[Store]:
+    settings = here.settings()
     if not (settings.store_root / "archive.json").exists():
         raise ConfigurationError(f"data: there is no archive in {settings.data}")
     store = open_store(settings)

@@ -7,6 +7,7 @@ import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation, with_settings
 
 app = typer.Typer(no_args_is_help=True, help="Objects that were received and could not be kept.")
 
@@ -17,36 +18,37 @@ From = Annotated[str, typer.Option("--calling", help="Only those from this AE ti
 
 
 @app.command("list")
+@with_settings
 def list_(
     reason: Why = "",
     calling: From = "",
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
+    here: Installation = HERE,
 ) -> None:
     """List them, the oldest first."""
     from isocenter.cli import exceptions
 
     with told():
         chosen = exceptions.Chosen((), reason=reason, calling=calling)
-        stop(exceptions.list_all(chosen, config, data, as_json=json))
+        stop(exceptions.list_all(chosen, here, as_json=json))
 
 
 @app.command()
+@with_settings
 def show(
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key, or what it begins with.")],
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
+    here: Installation = HERE,
 ) -> None:
     """Tell all that is known of one."""
     from isocenter.cli import exceptions
 
     with told():
-        stop(exceptions.show(key, config, data, as_json=json))
+        stop(exceptions.show(key, here, as_json=json))
 
 
 @app.command()
+@with_installation
 def retry(
     keys: Keys = None,
     everything: All = False,
@@ -56,38 +58,36 @@ def retry(
         bool, typer.Option("--by-data-set", help="Take the UIDs of the data set, not those of the sender's command.")
     ] = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Receive them again, with the settings that hold now."""
     from isocenter.cli import exceptions
 
     with told():
         chosen = exceptions.Chosen(tuple(keys or ()), everything, reason, calling)
-        stop(exceptions.retry(chosen, config, data, database, by_data_set=by_data_set, as_json=json))
+        stop(exceptions.retry(chosen, here, by_data_set=by_data_set, as_json=json))
 
 
 @app.command()
+@with_installation
 def discard(
     keys: Keys = None,
     everything: All = False,
     reason: Why = "",
     calling: From = "",
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Delete them for good. The journal and the audit trail tell of it."""
     from isocenter.cli import exceptions
 
     with told():
         chosen = exceptions.Chosen(tuple(keys or ()), everything, reason, calling)
-        stop(exceptions.discard(chosen, config, data, database, as_json=json))
+        stop(exceptions.discard(chosen, here, as_json=json))
 
 
 @app.command()
+@with_settings
 def export(
     keys: Keys = None,
     everything: All = False,
@@ -95,12 +95,11 @@ def export(
     calling: From = "",
     out: Annotated[Path, typer.Option("--out", help="The folder for the files.", metavar="DIR")] = Path(),
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
+    here: Installation = HERE,
 ) -> None:
     """Write them as files, to be looked at or mended. They stay in the archive."""
     from isocenter.cli import exceptions
 
     with told():
         chosen = exceptions.Chosen(tuple(keys or ()), everything, reason, calling)
-        stop(exceptions.export(chosen, out, config, data, as_json=json))
+        stop(exceptions.export(chosen, out, here, as_json=json))

@@ -7,6 +7,7 @@ import typer
 
 from isocenter.cli import mapping_app, options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation, with_settings
 
 app = typer.Typer(no_args_is_help=True, help="HL7 messages: those that came, those to be sent, and tools to try both.")
 queue_app = typer.Typer(help="Messages to be sent: those that wait, and those that were put aside.")
@@ -27,6 +28,7 @@ PEM = "FILE"
 
 
 @app.command()
+@with_settings
 def send(
     receiver: Annotated[str, typer.Argument(metavar="HOST:PORT", help="The receiver; port 2575 if none is given.")],
     paths: Annotated[list[Path], typer.Argument(help="Files of messages, and folders of such, in order.")],
@@ -40,17 +42,15 @@ def send(
     cert_key: Annotated[Path | None, typer.Option(help="Its private key in PEM.", metavar=PEM)] = None,
     tls_name: Annotated[str, typer.Option(help="Whom the certificate must be for.", metavar="NAME")] = "",
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
+    here: Installation = HERE,
 ) -> None:
     """Send messages one after the other, and tell how each is acknowledged."""
     from isocenter.cli import messaging
-    from isocenter.cli.configuring import settings_of
     from isocenter.cli.securing import Security
 
     with told():
         security = Security(tls=tls or ca is not None, cert=cert, cert_key=cert_key, ca=ca, tls_name=tls_name)
-        settings = security.settings(settings_of(config, data).tls)
+        settings = security.settings(here.settings().tls)
         target = messaging.Target.written(receiver, settings if security.tls else None, tls_name, wait, charset)
         stop(messaging.send(target, paths, renumber=renumber, retries=retries, as_json=json))
 
@@ -74,6 +74,7 @@ def listen(
 
 
 @app.command("list")
+@with_installation
 def list_(
     state: Annotated[str, typer.Option("--state", help="received, processed or refused.")] = "",
     refused: Refused = False,
@@ -83,36 +84,32 @@ def list_(
     until: Until = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")] = 100,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """List the messages that came, and what became of each."""
     from isocenter.cli import messages
-    from isocenter.cli.configuring import settings_of
 
     with told():
         chosen = messages.Chosen("refused" if refused else state, flagged, feed, since, until)
-        stop(messages.list_all(chosen, limit, settings_of(config, data, database=database), as_json=json))
+        stop(messages.list_all(chosen, limit, here.settings(), as_json=json))
 
 
 @app.command()
+@with_installation
 def show(
     number: Number,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Show a message as it came, and how it was answered."""
     from isocenter.cli import messages
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(messages.show(number, settings_of(config, data, database=database), as_json=json))
+        stop(messages.show(number, here.settings(), as_json=json))
 
 
 @app.command()
+@with_installation
 def replay(
     numbers: Numbers = None,
     refused: Refused = False,
@@ -122,81 +119,70 @@ def replay(
     until: Until = "",
     wait: Annotated[float, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait so long for the end.")] = 0.0,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Have the server process messages again, in the order in which they came."""
     from isocenter.cli import messages
-    from isocenter.cli.configuring import settings_of
 
     with told():
         chosen = messages.Chosen("refused" if refused else "", feed=feed, since=since, until=until)
-        settings = settings_of(config, data, database=database)
+        settings = here.settings()
         stop(messages.replay(numbers or [], chosen, wait, settings, as_json=json, everything=everything))
 
 
 @queue_app.callback(invoke_without_command=True)
+@with_installation
 def queue(
     context: typer.Context,
     destination: Annotated[str, typer.Option("--to", metavar="NAME", help="Only those for this destination.")] = "",
     state: Annotated[str, typer.Option("--state", help="waiting, dead, sent or discarded; else the first two.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the oldest first.")] = 100,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """List the messages to be sent."""
     from isocenter.cli import messages
-    from isocenter.cli.configuring import settings_of
 
     if context.invoked_subcommand is None:
         with told():
-            settings = settings_of(config, data, database=database)
+            settings = here.settings()
             stop(messages.queue(destination, state, limit, settings, as_json=json))
 
 
 @queue_app.command("show")
+@with_installation
 def queue_show(
     number: Number,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Show a message as it leaves."""
     from isocenter.cli import messages
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(messages.queue_show(number, settings_of(config, data, database=database)))
+        stop(messages.queue_show(number, here.settings()))
 
 
 @queue_app.command()
+@with_installation
 def retry(
     numbers: Numbers = None,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Have messages sent that were put aside: these, or all."""
     from isocenter.cli import messages
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(messages.retry(numbers or [], settings_of(config, data, database=database)))
+        stop(messages.retry(numbers or [], here.settings()))
 
 
 @queue_app.command()
+@with_installation
 def discard(
     numbers: Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Messages, as the list numbers them.")],
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Never send these messages."""
     from isocenter.cli import messages
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(messages.discard(numbers, settings_of(config, data, database=database)))
+        stop(messages.discard(numbers, here.settings()))

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from isocenter import database
 from isocenter.archive.likeness import likeness
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.cli.progress import bar
 from isocenter.config import Settings
 from isocenter.errors import ConfigurationError
@@ -30,9 +30,9 @@ from isocenter.store.verify import verify as verified
 _GOOD = frozenset({"sound", "no-digest", PROVED})
 
 
-def new_token(file: Path | None, data: Path | None) -> Exit:
+def new_token(here: Installation) -> Exit:
     """`token`: works at once, also in a running server."""
-    settings = settings_of(file, data)
+    settings = here.settings()
     startup.make_data_folder(settings)
     if settings.http.token:
         raise ConfigurationError("http.token: the token is set in the settings; change it there")
@@ -40,9 +40,9 @@ def new_token(file: Path | None, data: Path | None) -> Exit:
     return Exit.OK
 
 
-def rebuild(file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
+def rebuild(here: Installation, *, as_json: bool) -> Exit:
     """`index rebuild`."""
-    settings = _archive(file, data, database=url)
+    settings = _archive(here)
     store = startup.open_store(settings)
     with store.exclusive():
         database.migrate(settings.database_url)
@@ -57,9 +57,9 @@ def rebuild(file: Path | None, data: Path | None, url: str | None, *, as_json: b
     return Exit.SOME_FAILED if report.set_aside else Exit.OK
 
 
-def attributes(file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
+def attributes(here: Installation, *, as_json: bool) -> Exit:
     """`index attributes`: also while the server runs."""
-    settings = _archive(file, data, database=url)
+    settings = _archive(here)
     database.check_schema(settings.database_url)
     with closing(database.open(settings.database_url, pool_size=1)) as index:
         found = indexing.progress(index)
@@ -82,12 +82,10 @@ def _state(text: str, found: indexing.Progress) -> str:
     return "under way" if text in found.under_way else "waiting for the server"
 
 
-def verify(
-    file: Path | None, data: Path | None, url: str | None, *, pixels: bool = False, as_json: bool = False
-) -> Exit:
+def verify(here: Installation, *, pixels: bool = False, as_json: bool = False) -> Exit:
     """`store verify`: every object against its digest, and every row of the index against the store. `pixels`: also the
     decoded samples of what was compressed here against those that it was made of."""
-    settings = _archive(file, data, database=url)
+    settings = _archive(here)
     store = startup.open_store(settings)
     verdicts: Counter[str] = Counter()
     bad: list[dict[str, str]] = []
@@ -149,18 +147,16 @@ def _missing(settings: Settings, store: Store) -> list[str]:
         return list(backing.missing_objects(index, store))
 
 
-def backup(
-    to: Path, file: Path | None, data: Path | None, url: str | None, *, copy: bool = False, as_json: bool
-) -> Exit:
+def backup(to: Path, here: Installation, *, copy: bool = False, as_json: bool) -> Exit:
     """`backup`."""
-    manifest = backing.backup(_archive(file, data, database=url), to, copy=copy)
+    manifest = backing.backup(_archive(here), to, copy=copy)
     _tell(asdict(manifest), as_json=as_json)
     return Exit.OK
 
 
-def restore(source: Path, file: Path | None, data: Path | None, url: str | None, *, as_json: bool) -> Exit:
+def restore(source: Path, here: Installation, *, as_json: bool) -> Exit:
     """`restore`."""
-    settings = settings_of(file, data, database=url)
+    settings = here.settings()
     with bar("verifying") as advance:
         restored = backing.restore(settings, source, advance)
     facts = {**asdict(restored), "unsound": list(restored.unsound)}
@@ -168,8 +164,8 @@ def restore(source: Path, file: Path | None, data: Path | None, url: str | None,
     return Exit.SOME_FAILED if restored.unsound or restored.missing else Exit.OK
 
 
-def _archive(file: Path | None, data: Path | None, **given: Any) -> Settings:
-    settings = settings_of(file, data, **given)
+def _archive(here: Installation) -> Settings:
+    settings = here.settings()
     if not (settings.store_root / "archive.json").exists():
         raise ConfigurationError(f"data: there is no archive in {settings.data}")
     return settings

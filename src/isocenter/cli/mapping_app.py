@@ -7,6 +7,7 @@ import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation, with_settings
 
 app = typer.Typer(no_args_is_help=True, help="How orders become worklist items: mappings and tables of exams.")
 
@@ -26,35 +27,32 @@ def show(
 
 
 @app.command()
+@with_settings
 def check(
     name: Name = None,
     exams: Exams = None,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
+    here: Installation = HERE,
 ) -> None:
     """Read a mapping and a table of exams, or those of all feeds, and say what is wrong with them."""
     from isocenter.cli import mapping
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        stop(mapping.check(name, exams, settings_of(config, data)))
+        stop(mapping.check(name, exams, here.settings()))
 
 
 @app.command("try")
+@with_installation
 def try_(
     paths: Annotated[list[Path], typer.Argument(metavar="MESSAGE...", help="Files of messages, and folders of such.")],
     name: Name = None,
     exams: Exams = None,
     known: Annotated[bool, typer.Option("--known", help="With the orders and patients that are known here.")] = False,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Print the worklist items that messages would make; nothing is written."""
     from isocenter.cli import mapping
-    from isocenter.cli.configuring import settings_of
 
     with told():
-        settings = settings_of(config, data, database=database)
+        settings = here.settings()
         stop(mapping.attempt(paths, name, exams, settings, known=known, as_json=json))

@@ -7,6 +7,7 @@ import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation
 from isocenter.cli.securing import NONE, Security, with_security
 from isocenter.cli.worklist_app import (
     Accession,
@@ -26,9 +27,11 @@ _NOBODY = "none"
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(with_security(modality))
+    app.command()(modality)
 
 
+@with_security
+@with_installation
 def modality(
     peer: options.PeerName = "ISOCENTER",
     worklist: Annotated[str, typer.Option(help="Another worklist than PEER; `none`: no query.", metavar="PEER")] = "",
@@ -67,20 +70,17 @@ def modality(
     name: Annotated[str, typer.Option(help="Station Name.", metavar="TEXT")] = "",
     calling: options.Calling = "MODALITY",
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     security: Security = NONE,
 ) -> None:
     """Be a modality: query a worklist, report the step, make and store images, have them committed."""
     from isocenter.acquire.modality import Device
     from isocenter.cli import modality as performing
     from isocenter.cli import worklisting
-    from isocenter.cli.configuring import settings_of
     from isocenter.cli.peering import Target, named
 
     with told():
-        settings = settings_of(config, data, database=database)
+        settings = here.settings()
 
         def target(title: str, default: str = peer) -> Target | None:
             return None if title == _NOBODY else named(title or default, settings, calling, security)

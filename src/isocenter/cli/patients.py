@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
@@ -12,10 +11,9 @@ import typer
 from isocenter.archive.edits.checks import identity
 from isocenter.archive.edits.making import Who
 from isocenter.cli import acting
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.cli.opening import opened
-from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError
 from isocenter.server.archive import Archive
@@ -27,11 +25,9 @@ from isocenter.workflow.patients.undoing import Done, listed, of_edit
 
 
 class How(NamedTuple):
-    """What these commands are told: the settings' places, who does it and why, and how to answer."""
+    """What these commands are told: of which installation, who does it and why, and how to answer."""
 
-    file: Path | None
-    data: Path | None
-    url: str | None
+    here: Installation
     as_json: bool
     by: str = ""
     why: str = ""
@@ -41,21 +37,17 @@ class How(NamedTuple):
         """Who does it; by default the user of this process."""
         return Who(self.by or acting.user(), self.why)
 
-    def settings(self) -> Settings:
-        """The settings."""
-        return settings_of(self.file, self.data, database=self.url)
-
     @contextmanager
     def parts(self) -> Iterator[Patients]:
         """What changes patients."""
-        with archive_beside(self.settings()) as archive:
+        with archive_beside(self.here.settings()) as archive:
             yield parts_of(archive)
 
 
 def events(patient: tuple[str, str], limit: int, how: How) -> Exit:
     """`patients events`: of all, or of the patient of this id and issuer."""
     named = identity(*patient) if patient[0] else ""
-    with opened(how.settings()) as index, index.reading() as connection:
+    with opened(how.here.settings()) as index, index.reading() as connection:
         found = listed(connection, identity=named, limit=limit)
     if how.as_json:
         typer.echo(json.dumps([_facts(one) for one in found], ensure_ascii=False))
@@ -80,7 +72,7 @@ def _line(one: Done) -> str:
 def show(patient: tuple[str, str], how: How) -> Exit:
     """`patients show`."""
     named = identity(*patient)
-    with opened(how.settings()) as index:
+    with opened(how.here.settings()) as index:
         found = _registered(index, named)
     if found is None:
         raise ConfigurationError("no such patient is registered")

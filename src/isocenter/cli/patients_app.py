@@ -6,6 +6,7 @@ import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation
 
 app = typer.Typer(
     no_args_is_help=True, help="Patients across archive, worklist and procedure steps: what messages did, undone."
@@ -20,39 +21,38 @@ PriorIssuer = Annotated[str, typer.Option("--prior-issuer", help="Issuer of the 
 
 
 @app.command()
+@with_installation
 def events(
     patient: OfPatient = "",
     issuer: Issuer = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest first.")] = 100,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """List merges, moves and updates that changed archived studies, worklist items or procedure steps."""
     from isocenter.cli import patients
 
     with told():
-        stop(patients.events((patient, issuer), limit, patients.How(config, data, database, json)))
+        stop(patients.events((patient, issuer), limit, patients.How(here, json)))
 
 
 @app.command()
+@with_installation
 def show(
     patient: PatientId,
     issuer: Issuer = "",
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Tell what is registered of a patient: visits, merges, links; with --json demographics too."""
     from isocenter.cli import patients
 
     with told():
-        stop(patients.show((patient, issuer), patients.How(config, data, database, json)))
+        stop(patients.show((patient, issuer), patients.How(here, json)))
 
 
 @app.command()
+@with_installation
 def merge(
     prior: Annotated[str, typer.Argument(metavar="PRIOR-ID", help="The Patient ID that is given up.")],
     into: Annotated[str, typer.Argument(metavar="PATIENT-ID", help="The one that stays.")],
@@ -61,30 +61,27 @@ def merge(
     by: By = "",
     why: Why = "",
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Merge a patient into another everywhere, as ADT^A40 does."""
     from isocenter.cli import patients
 
     with told():
-        how = patients.How(config, data, database, json, by, why)
+        how = patients.How(here, json, by, why)
         stop(patients.merge((prior, prior_issuer), (into, issuer), how))
 
 
 @app.command()
+@with_installation
 def undo(
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="The event, as `patients events` numbers it.")],
     by: By = "",
     why: Why = "",
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Take back all that a message did to a patient: edits of archived studies, worklist items, procedure steps."""
     from isocenter.cli import patients
 
     with told():
-        stop(patients.undo(number, patients.How(config, data, database, json, by, why)))
+        stop(patients.undo(number, patients.How(here, json, by, why)))

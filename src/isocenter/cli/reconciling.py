@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import typer
 
 from isocenter.cli import acting
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.editing import changes_of
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.cli.opening import opened
 from isocenter.config import HostedAE
 from isocenter.database import Database
@@ -36,14 +35,12 @@ _MOST = 10_000
 
 @dataclass(frozen=True)
 class How:
-    """What all these commands are told: the settings' places, who decides and why, and how to answer."""
+    """What all these commands are told: of which installation, who decides and why, and how to answer."""
 
-    file: Path | None
-    data: Path | None
-    url: str | None
+    here: Installation
+    as_json: bool
     by: str = ""
     why: str = ""
-    as_json: bool = False
 
     @property
     def who(self) -> Who:
@@ -53,13 +50,13 @@ class How:
     @contextmanager
     def index(self) -> Iterator[Database]:
         """The database."""
-        with opened(settings_of(self.file, self.data, database=self.url)) as index:
+        with opened(self.here.settings()) as index:
             yield index
 
     @contextmanager
     def room(self) -> Iterator["_Room"]:
         """What a decision needs."""
-        settings = settings_of(self.file, self.data, database=self.url)
+        settings = self.here.settings()
         with opened(settings) as index:
             with index.reading(snapshot=True) as connection:
                 directory = Fixed(merged(settings, read(connection)).settings)

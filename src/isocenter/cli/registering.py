@@ -7,14 +7,13 @@ server sees a change by itself.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import typer
 
-from isocenter.cli.configuring import loaded
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.cli.opening import known, opened
 from isocenter.config import Entry, HostedAE, Kind, Loaded, Peer, Settings, from_preset
 from isocenter.errors import ConfigurationError
@@ -46,14 +45,6 @@ class Name(NamedTuple):
         return [*([f"port={self.port}"] if self.port is not None else []), *words]
 
 
-class Place(NamedTuple):
-    """Where the settings and the database of a command are."""
-
-    file: Path | None
-    data: Path | None
-    url: str | None
-
-
 class Listed(NamedTuple):
     """An AE or peer that holds, and where it comes from: `database`, `default`, or the source among the settings."""
 
@@ -61,9 +52,9 @@ class Listed(NamedTuple):
     source: str
 
 
-def list_all(kind: Kind, place: Place, *, as_json: bool) -> Exit:
+def list_all(kind: Kind, here: Installation, *, as_json: bool) -> Exit:
     """`ae list`, `peer list`: all that hold, then the rows that do not count."""
-    found = loaded(place.file, place.data, database=place.url)
+    found = here.loaded()
     roster = _roster(found.settings)
     listed = [*_listed(kind, found, roster)]
     notes = [note for note in roster.notes if note.row.kind == kind]
@@ -78,10 +69,10 @@ def list_all(kind: Kind, place: Place, *, as_json: bool) -> Exit:
     return Exit.SOME_FAILED if any(note.unreadable for note in notes) else Exit.OK
 
 
-def show(kind: Kind, text: str, place: Place, *, as_json: bool) -> Exit:
+def show(kind: Kind, text: str, here: Installation, *, as_json: bool) -> Exit:
     """`ae show`, `peer show`: every key with its value."""
     name = Name.of(kind, text)
-    found = loaded(place.file, place.data, database=place.url)
+    found = here.loaded()
     listed = _listed(kind, found, _roster(found.settings))
     shown = [each for each in listed if each.entry.title == name.title and name.host in (None, _host(each.entry))]
     if not shown:
@@ -116,27 +107,29 @@ def presets(name: str | None, *, as_json: bool) -> Exit:
     return Exit.OK
 
 
-def add(kind: Kind, text: str, words: Sequence[str], place: Place, *, as_json: bool) -> Exit:
+def add(kind: Kind, text: str, words: Sequence[str], here: Installation, *, as_json: bool) -> Exit:
     """`ae add`, `peer add`."""
     name = Name.of(kind, text)
     work = _Work(lambda registry: registry.add(kind, name.title, name.host or "", name.words(words)))
-    return work.done("added", place, as_json=as_json)
+    return work.done("added", here, as_json=as_json)
 
 
-def change(kind: Kind, text: str, words: Sequence[str], unset: Sequence[str], place: Place, *, as_json: bool) -> Exit:
+def change(
+    kind: Kind, text: str, words: Sequence[str], unset: Sequence[str], here: Installation, *, as_json: bool
+) -> Exit:
     """`ae set`, `peer set`."""
     name = Name.of(kind, text)
     if not words and not unset and name.port is None:
         raise ConfigurationError("nothing to change: give KEY=VALUE or --unset KEY")
     work = _Work(lambda registry: registry.set(kind, name.title, name.host, name.words(words), unset))
-    return work.done("changed", place, as_json=as_json)
+    return work.done("changed", here, as_json=as_json)
 
 
-def remove(kind: Kind, text: str, place: Place, *, as_json: bool) -> Exit:
+def remove(kind: Kind, text: str, here: Installation, *, as_json: bool) -> Exit:
     """`ae remove`, `peer remove`."""
     name = Name.of(kind, text)
     work = _Work(lambda registry: registry.remove(kind, name.title, name.host))
-    return work.done("removed", place, as_json=as_json)
+    return work.done("removed", here, as_json=as_json)
 
 
 class _Work(NamedTuple):
@@ -144,8 +137,8 @@ class _Work(NamedTuple):
 
     make: Callable[[Registry], Changed]
 
-    def done(self, what: str, place: Place, *, as_json: bool) -> Exit:
-        settings = loaded(place.file, place.data, database=place.url).settings
+    def done(self, what: str, here: Installation, *, as_json: bool) -> Exit:
+        settings = here.settings()
         with opened(settings) as index, closing(open_store(settings)) as store:
             row, version = self.make(Registry(index, store, settings))
         if as_json:

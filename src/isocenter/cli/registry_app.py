@@ -6,6 +6,7 @@ import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation
 
 if TYPE_CHECKING:
     from isocenter.config import Kind
@@ -25,73 +26,66 @@ def group(kind: "Kind", what: str) -> typer.Typer:
     named = typer.Argument(metavar=form, help="The AE title." if kind == "ae" else "The peer, and where it is.")
 
     @app.command("list")
+    @with_installation
     def list_(
         json: options.Json = False,
-        config: options.ConfigFile = None,
-        data: options.Data = None,
-        database: options.Database = None,
+        here: Installation = HERE,
     ) -> None:
         from isocenter.cli import registering
 
         with told():
-            stop(registering.list_all(kind, registering.Place(config, data, database), as_json=json))
+            stop(registering.list_all(kind, here, as_json=json))
 
     @app.command()
+    @with_installation
     def show(
         name: Annotated[str, named],
         json: options.Json = False,
-        config: options.ConfigFile = None,
-        data: options.Data = None,
-        database: options.Database = None,
+        here: Installation = HERE,
     ) -> None:
         from isocenter.cli import registering
 
         with told():
-            stop(registering.show(kind, name, registering.Place(config, data, database), as_json=json))
+            stop(registering.show(kind, name, here, as_json=json))
 
     @app.command()
+    @with_installation
     def add(
         name: Annotated[str, named],
         words: Words = None,
         json: options.Json = False,
-        config: options.ConfigFile = None,
-        data: options.Data = None,
-        database: options.Database = None,
+        here: Installation = HERE,
     ) -> None:
         from isocenter.cli import registering
 
         with told():
-            place = registering.Place(config, data, database)
-            stop(registering.add(kind, name, words or [], place, as_json=json))
+            stop(registering.add(kind, name, words or [], here, as_json=json))
 
     @app.command("set")
+    @with_installation
     def set_(
         name: Annotated[str, named],
         words: Words = None,
         unset: Unset = None,
         json: options.Json = False,
-        config: options.ConfigFile = None,
-        data: options.Data = None,
-        database: options.Database = None,
+        here: Installation = HERE,
     ) -> None:
         from isocenter.cli import registering
 
         with told():
-            place = registering.Place(config, data, database)
-            stop(registering.change(kind, name, words or [], unset or [], place, as_json=json))
+            stop(registering.change(kind, name, words or [], unset or [], here, as_json=json))
 
     @app.command()
+    @with_installation
     def remove(
         name: Annotated[str, named],
         json: options.Json = False,
-        config: options.ConfigFile = None,
-        data: options.Data = None,
-        database: options.Database = None,
+        here: Installation = HERE,
     ) -> None:
         from isocenter.cli import registering
 
         with told():
-            stop(registering.remove(kind, name, registering.Place(config, data, database), as_json=json))
+            stop(registering.remove(kind, name, here, as_json=json))
 
     if kind == "ae":
 

@@ -3,26 +3,21 @@
 `@with_security` gives a command these options in place of its parameter `security`.
 """
 
-import functools
-import inspect
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isocenter.cli.gathering import Command, gathered
 from isocenter.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from isocenter.config import Peer, Tls
     from isocenter.dimse import UserIdentity
 
-Command = TypeVar("Command", bound=Callable[..., None])
-
 _NAME, _PASSCODE, _JWT = 1, 2, 5
-_PARAMETER = "security"
 
 
 @dataclass(frozen=True)
@@ -77,19 +72,4 @@ def _given(text: str) -> bytes:
 
 def with_security(command: Command) -> Command:
     """The command with the options in place of `security`."""
-    hints = get_type_hints(Security, include_extras=True)
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(NONE, name), annotation=hint)
-        for name, hint in hints.items()
-    ]
-    own = [each for name, each in inspect.signature(command).parameters.items() if name != _PARAMETER]
-
-    @functools.wraps(command)
-    def run(*positional: Any, **named: Any) -> None:
-        security = Security(**{name: named.pop(name) for name in hints})
-        command(*positional, **named, **{_PARAMETER: security})
-
-    parameters = [*own, *added]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in parameters}
-    return run  # type: ignore[return-value]
+    return gathered(command, "security", Security)

@@ -2,16 +2,14 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
 
 from isocenter.cli import acting
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.ending import Exit, say
+from isocenter.cli.installed import Installation
 from isocenter.cli.opening import known, opened
-from isocenter.config import Settings
 from isocenter.errors import ConfigurationError, Reason, Refused
 from isocenter.workflow.steps.arrivals import arrived
 from isocenter.workflow.steps.deliveries import Deliveries, Delivery
@@ -29,25 +27,11 @@ class Wanted(NamedTuple):
     study_uid: str = ""
 
 
-class Way(NamedTuple):
-    """Where settings and data are, and how to answer."""
-
-    file: Path | None
-    data: Path | None
-    url: str | None
-    as_json: bool = False
-
-    @property
-    def settings(self) -> Settings:
-        """The settings that hold."""
-        return settings_of(self.file, self.data, database=self.url)
-
-
-def list_all(wanted: Wanted, limit: int, way: Way) -> Exit:
+def list_all(wanted: Wanted, limit: int, here: Installation, *, as_json: bool) -> Exit:
     """`mpps list`."""
-    with opened(way.settings) as index:
+    with opened(here.settings()) as index:
         found = Steps(index).listed(**wanted._asdict(), limit=limit)
-    if way.as_json:
+    if as_json:
         typer.echo(json.dumps([_facts(each) for each in found]))
         return Exit.OK
     for each in found:
@@ -56,24 +40,28 @@ def list_all(wanted: Wanted, limit: int, way: Way) -> Exit:
     return Exit.OK
 
 
-def show(number: int, way: Way) -> Exit:
+def show(number: int, here: Installation, *, as_json: bool) -> Exit:
     """`mpps show`."""
-    with opened(way.settings) as index:
+    with opened(here.settings()) as index:
         with index.reading() as connection:
             step = Steps(index).get(connection, number)
             if step is None:
                 raise Refused(Reason.NOT_FOUND, f"there is no step {number}")
-            here = arrived(connection, [step])
+            arrival = arrived(connection, [step])
         sent = Deliveries(index).listed(step=number)
     facts = {**_facts(step), "faults": [list(each) for each in step.faults], "attributes": step.model}
-    facts |= {"instances": here.referenced, "missing": list(here.missing), "deliveries": [_sent(one) for one in sent]}
-    if way.as_json:
+    facts |= {
+        "instances": arrival.referenced,
+        "missing": list(arrival.missing),
+        "deliveries": [_sent(one) for one in sent],
+    }
+    if as_json:
         typer.echo(json.dumps(facts))
         return Exit.OK
     for name, value in facts.items():
         if name not in ("attributes", "deliveries", "faults", "missing"):
             typer.echo(f"{name.replace('_', ' ')}: {_written(value)}")
-    typer.echo(f"missing: {len(here.missing)}")
+    typer.echo(f"missing: {len(arrival.missing)}")
     for cause, name in step.faults:
         typer.echo(f"fault: {cause} {name}")
     for one in sent:
@@ -82,14 +70,14 @@ def show(number: int, way: Way) -> Exit:
     return Exit.OK
 
 
-def exceptions(limit: int, way: Way) -> Exit:
+def exceptions(limit: int, here: Installation, *, as_json: bool) -> Exit:
     """`mpps exceptions`."""
-    with opened(way.settings) as index:
+    with opened(here.settings()) as index:
         waiting = StepExceptions(Steps(index))
         found = waiting.listed(limit=limit)
         with index.reading() as connection:
             meant = [waiting.candidates(connection, each) for each in found]
-    if way.as_json:
+    if as_json:
         pairs = zip(found, meant, strict=True)
         typer.echo(json.dumps([{**_facts(step), "candidates": [_entry(each) for each in few]} for step, few in pairs]))
         return Exit.OK
@@ -101,11 +89,11 @@ def exceptions(limit: int, way: Way) -> Exit:
     return Exit.OK
 
 
-def resolve(number: int, entries: tuple[int, ...], way: Way, *, accept: bool) -> Exit:
+def resolve(number: int, entries: tuple[int, ...], here: Installation, *, accept: bool, as_json: bool) -> Exit:
     """`mpps resolve`."""
     if accept == bool(entries):
         raise ConfigurationError("give either --entry or --accept")
-    settings, actor = way.settings, f"cli:{acting.user()}"
+    settings, actor = here.settings(), f"cli:{acting.user()}"
     roster = known(settings).settings
     with opened(settings) as index:
         steps = Steps(index)
@@ -118,15 +106,15 @@ def resolve(number: int, entries: tuple[int, ...], way: Way, *, accept: bool) ->
                 done = waiting.accept(connection, number, actor=actor)
             else:
                 done = waiting.resolve(connection, number, entries, actor=actor, wanted=wanted)
-    typer.echo(json.dumps(_facts(done)) if way.as_json else _line(done))
+    typer.echo(json.dumps(_facts(done)) if as_json else _line(done))
     return Exit.OK
 
 
-def deliveries(state: str, peer: str, limit: int, way: Way) -> Exit:
+def deliveries(state: str, peer: str, limit: int, here: Installation, *, as_json: bool) -> Exit:
     """`mpps deliveries`."""
-    with opened(way.settings) as index:
+    with opened(here.settings()) as index:
         found = Deliveries(index).listed(state=state, peer=peer, limit=limit)
-    if way.as_json:
+    if as_json:
         typer.echo(json.dumps([_sent(one) for one in found]))
         return Exit.OK
     for one in found:
@@ -135,16 +123,16 @@ def deliveries(state: str, peer: str, limit: int, way: Way) -> Exit:
     return Exit.OK
 
 
-def restart(numbers: tuple[int, ...], way: Way) -> Exit:
+def restart(numbers: tuple[int, ...], here: Installation) -> Exit:
     """`mpps restart`."""
-    with opened(way.settings) as index:
+    with opened(here.settings()) as index:
         say(f"{Deliveries(index).restart(numbers)} are tried again")
     return Exit.OK
 
 
-def discard(numbers: tuple[int, ...], way: Way) -> Exit:
+def discard(numbers: tuple[int, ...], here: Installation) -> Exit:
     """`mpps discard`."""
-    with opened(way.settings) as index:
+    with opened(here.settings()) as index:
         done = Deliveries(index).discard(numbers)
     say(f"{done} discarded")
     return Exit.OK if done == len(set(numbers)) else Exit.SOME_FAILED

@@ -7,6 +7,7 @@ import typer
 
 from isocenter.cli import options
 from isocenter.cli.ending import stop, told
+from isocenter.cli.installed import HERE, Installation, with_installation
 from isocenter.cli.securing import NONE, Security, with_security
 
 app = typer.Typer(no_args_is_help=True, help="Worklists: asking others, and the entries of the own one.")
@@ -56,6 +57,7 @@ def given_by(**values: str) -> list[tuple[str, str]]:
 
 @app.command()
 @with_security
+@with_installation
 def query(
     peer: options.PeerName,
     patient_id: PatientId = "",
@@ -72,14 +74,11 @@ def query(
     limit: Annotated[int, typer.Option(min=0, help="Cancel after so many; 0: never.")] = 100,
     calling: options.Calling = options.CALLING,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
     security: Security = NONE,
 ) -> None:
     """Ask a peer which procedure steps are scheduled."""
     from isocenter.cli import peering, worklisting
-    from isocenter.cli.configuring import settings_of
 
     given = given_by(
         patient_id=patient_id, patient_name=patient_name, accession=accession, procedure_id=procedure_id,
@@ -87,11 +86,12 @@ def query(
     )  # fmt: skip
     with told():
         keys = worklisting.named(given, key or [])
-        target = peering.named(peer, settings_of(config, data, database=database), calling, security)
+        target = peering.named(peer, here.settings(), calling, security)
         stop(worklisting.query(target, keys, limit=limit, as_json=json))
 
 
 @app.command()
+@with_installation
 def create(
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="Entries as DICOM JSON, one or an array; - reads them.")
@@ -108,9 +108,7 @@ def create(
     physician: Physician = "",
     key: Key = None,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Make entries: of a file, or one of options. Without a date and a time it is scheduled for now."""
     from isocenter.cli import worklisting
@@ -120,11 +118,11 @@ def create(
         step_id=step_id, date=date, time=time, modality=modality, station=station, physician=physician,
     )  # fmt: skip
     with told():
-        place = worklisting.Place(config, data, database, json)
-        stop(worklisting.create(place, worklisting.named(given, key or []), file))
+        stop(worklisting.create(here, worklisting.named(given, key or []), file, as_json=json))
 
 
 @app.command("list")
+@with_installation
 def list_(
     patient_id: PatientId = "",
     patient_name: PatientName = "",
@@ -137,9 +135,7 @@ def list_(
     key: Key = None,
     limit: Annotated[int, typer.Option(min=0, help="How many, the earliest first; 0: all.")] = 100,
     json: options.Json = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """List entries of the own worklist; those that are over only where --state says so."""
     from isocenter.cli import worklisting
@@ -149,38 +145,35 @@ def list_(
         date=date, modality=modality, station=station,
     )  # fmt: skip
     with told():
-        place = worklisting.Place(config, data, database, json)
-        stop(worklisting.list_all(place, worklisting.named(given, key or []), state, limit))
+        stop(worklisting.list_all(here, worklisting.named(given, key or []), state, limit, as_json=json))
 
 
 @app.command()
+@with_installation
 def cancel(
     accession: Accession = "",
     procedure_id: Procedure = "",
     step_id: Step = "",
     key: Key = None,
     everything: All = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Cancel entries of the own worklist: no query finds them any more, unless it asks for cancelled ones."""
-    _end(accession, procedure_id, step_id, key, (everything, False), (config, data, database))
+    _end(accession, procedure_id, step_id, key, (everything, False), here)
 
 
 @app.command()
+@with_installation
 def remove(
     accession: Accession = "",
     procedure_id: Procedure = "",
     step_id: Step = "",
     key: Key = None,
     everything: All = False,
-    config: options.ConfigFile = None,
-    data: options.Data = None,
-    database: options.Database = None,
+    here: Installation = HERE,
 ) -> None:
     """Take entries out of the own worklist for good."""
-    _end(accession, procedure_id, step_id, key, (everything, True), (config, data, database))
+    _end(accession, procedure_id, step_id, key, (everything, True), here)
 
 
 def _end(
@@ -189,12 +182,11 @@ def _end(
     step_id: str,
     key: list[str] | None,
     how: tuple[bool, bool],
-    where: tuple[Path | None, Path | None, str | None],
+    here: Installation,
 ) -> None:
     from isocenter.cli import worklisting
 
     everything, gone = how
     given = given_by(accession=accession, procedure_id=procedure_id, step_id=step_id)
     with told():
-        place = worklisting.Place(*where, as_json=False)
-        stop(worklisting.cancel(place, worklisting.named(given, key or []), everything=everything, gone=gone))
+        stop(worklisting.cancel(here, worklisting.named(given, key or []), everything=everything, gone=gone))

@@ -5,20 +5,19 @@ The own worklist is in the index's database, so that these work beside a running
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import typer
-from sqlalchemy import Connection
 
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.editing import changes_of
 from isocenter.cli.ending import Exit, say
 from isocenter.cli.identifiers import tag_path
+from isocenter.cli.installed import Installation
 from isocenter.cli.opening import opened
 from isocenter.cli.peering import Target
 from isocenter.declarations.offers import PROPOSED_SYNTAXES
@@ -32,7 +31,6 @@ from isocenter.workflow.worklist.asking import ask, identifier
 from isocenter.workflow.worklist.attributes import Model
 from isocenter.workflow.worklist.entries import Worklist
 from isocenter.workflow.worklist.making import in_step, keys_named, make, model_of
-from isocenter.workflow.worklist.rows import Entry
 from isocenter.workflow.worklist.searching import Query, search
 from isocenter.workflow.worklist.states import OVER, State, state_named
 
@@ -45,24 +43,11 @@ _SOURCE: Final = "command line"
 Named = Sequence[tuple[Tags, str]]
 
 
-class Place(NamedTuple):
-    """Where the own worklist is, and how to answer."""
-
-    file: Path | None
-    data: Path | None
-    url: str | None
-    as_json: bool
-
-    @contextmanager
-    def worklist(self) -> Iterator[Worklist]:
-        """The own worklist."""
-        with opened(settings_of(self.file, self.data, database=self.url)) as index:
-            yield Worklist(index)
-
-    def write(self, work: Callable[[Worklist, Connection], Any]) -> Any:
-        """`work` in one transaction."""
-        with self.worklist() as worklist, worklist.database.writing() as connection:
-            return work(worklist, connection)
+@contextmanager
+def _own(here: Installation) -> Iterator[Worklist]:
+    """The own worklist."""
+    with opened(here.settings()) as index:
+        yield Worklist(index)
 
 
 def named(given: Iterable[tuple[str, str]], words: Sequence[str]) -> list[tuple[Tags, str]]:
@@ -88,33 +73,34 @@ def query(target: Target, keys: Named, *, limit: int, as_json: bool) -> Exit:
     return Exit.SOME_FAILED
 
 
-def create(place: Place, keys: Named, file: Path | None) -> Exit:
+def create(here: Installation, keys: Named, file: Path | None, *, as_json: bool) -> Exit:
     """`worklist create`: of options, or of a file of DICOM JSON."""
     models = _read(file) if file is not None else [_model(keys)]
-    made: list[Entry] = place.write(lambda worklist, connection: make(worklist, connection, models, _SOURCE))
-    _print([entry.model for entry in made], as_json=place.as_json)
+    with _own(here) as worklist, worklist.database.writing() as connection:
+        made = make(worklist, connection, models, _SOURCE)
+    _print([entry.model for entry in made], as_json=as_json)
     return Exit.OK
 
 
-def list_all(place: Place, keys: Named, state: str, limit: int) -> Exit:
+def list_all(here: Installation, keys: Named, state: str, limit: int, *, as_json: bool) -> Exit:
     """`worklist list`."""
     if state and state != "all" and state_named(state) is None:
         raise ConfigurationError(f"--state: {state!r} is none of {', '.join(State)}, all")
     wanted = [*keys, *named([("ScheduledProcedureStepStatus", state.upper())] if state not in ("", "all") else [], ())]
     asked = Query(keys=keys_named(wanted), hidden=frozenset() if state == "all" else OVER)
-    with place.worklist() as worklist:
+    with _own(here) as worklist:
         rows = chain.from_iterable(search(worklist.database, asked))
         found = [json.loads(row.attributes) for row in (islice(rows, limit) if limit else rows)]
-    _print(found, as_json=place.as_json)
+    _print(found, as_json=as_json)
     return Exit.OK
 
 
-def cancel(place: Place, keys: Named, *, everything: bool, gone: bool) -> Exit:
+def cancel(here: Installation, keys: Named, *, everything: bool, gone: bool) -> Exit:
     """`worklist cancel` and `worklist remove`: the entries that match; more than one only with `everything`."""
     if not any(value.strip("*") for _, value in keys):
         raise ConfigurationError("name the entries by a key")
     asked = Query(keys=keys_named(keys), hidden=frozenset() if gone else OVER)
-    with place.worklist() as worklist:
+    with _own(here) as worklist:
         found = [entry for page in worklist.matching(asked) for entry in page]
         if not found:
             say("error: no entry matches")

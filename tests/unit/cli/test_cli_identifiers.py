@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from isocenter.cli import files
-from isocenter.cli.configuring import settings_of
 from isocenter.cli.identifiers import Asked, columns, heading, shown
+from isocenter.cli.installed import Installation
 from isocenter.cli.peering import named
 from isocenter.cli.retrieving import storage_contexts
 from isocenter.dicom import dataset
@@ -63,13 +63,13 @@ def test_columns_are_given_keys_first() -> None:
 def test_peers_by_address_title_and_own_ae(tmp_path: Path) -> None:
     file = tmp_path / "isocenter.toml"
     file.write_text("dicom_port = 4242\n[[peer]]\ntitle = 'PACS'\nhost = 'h'\nport = 105\ncalled_as = 'US'\n")
-    settings = settings_of(file, None)
+    settings = Installation(file).settings()
     written = named("MY PACS@[::1]:104", settings, "ME")
     assert (written.peer.title, written.peer.host, written.peer.port) == ("MY PACS", "::1", 104)
     assert named("A@host", settings, "ME").peer.port == 11112
     known = named("PACS", settings, "ME")
     assert (known.peer.host, known.peer.port, known.calling) == ("h", 105, "US")
-    assert named("ISOCENTER", settings_of(file, tmp_path), "ME").peer.port == 4242
+    assert named("ISOCENTER", Installation(file, tmp_path).settings(), "ME").peer.port == 4242
     for wrong in ("NOBODY", "A@h:99999", "A" * 17 + "@h"):
         with pytest.raises(ConfigurationError):
             named(wrong, settings, "ME")
