@@ -20,14 +20,16 @@ from sqlalchemy import (
     update,
 )
 
+from isocenter.database.prepared import Prepared
 from isocenter.database.tables import change, consumer
 
 _OWN_TRANSACTION = literal_column("pg_current_xact_id()::text::bigint", BigInteger)
 _OLDEST_IN_FLIGHT = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
 
 # made once: a message of a department may append several
-_APPEND = insert(change)
-_APPEND_HERE = _APPEND.values(transaction=_OWN_TRANSACTION)
+_COLUMNS = ("kind", "at", "study_uid", "series_uid", "sop_uid", "store_key")
+_APPEND = Prepared(insert(change).inline(), *_COLUMNS)
+_APPEND_HERE = Prepared(insert(change).inline().values(transaction=_OWN_TRANSACTION), *_COLUMNS)
 
 
 class Position(NamedTuple):
@@ -86,7 +88,7 @@ def append(
         "sop_uid": sop_uid,
         "store_key": store_key,
     }
-    connection.execute(_APPEND_HERE if connection.dialect.name == "postgresql" else _APPEND, row)
+    (_APPEND_HERE if connection.dialect.name == "postgresql" else _APPEND).run(connection, [row])
 
 
 def read(connection: Connection, after: Position = START, limit: int = 500) -> list[Change]:

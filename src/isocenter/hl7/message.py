@@ -45,6 +45,10 @@ class Segment:
     def __len__(self) -> int:
         return len(self._parts)
 
+    def filled(self) -> list[int]:
+        """The numbers of the fields that are not empty."""
+        return [number for number, part in enumerate(self._parts, 1) if part]
+
     def raw(self, number: int) -> str:
         """A field as it is written."""
         return self._parts[number - 1] if 0 < number <= len(self._parts) else ""
@@ -63,12 +67,13 @@ class Segment:
         if text.isalnum() or (self.name in ("MSH", "BHS", "FHS") and number <= 2):
             return (((text,),),)
         d = self._delimiters
+        # most components are plain text: what needs no taking apart is not taken apart
+        nested = bool(d.subcomponent and d.subcomponent in text) or bool(d.escape and d.escape in text)
         return tuple(
-            tuple(
-                tuple(unescaped(sub, d) for sub in _split(component, d.subcomponent))
-                for component in _split(repetition, d.component)
-            )
-            for repetition in _split(text, d.repetition)
+            [
+                tuple([_component(each, d) if nested else (each,) for each in _split(repetition, d.component)])
+                for repetition in _split(text, d.repetition)
+            ]
         )
 
     def value(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
@@ -83,6 +88,10 @@ class Segment:
         """The segment as it is sent, without its end."""
         parts = self._parts[1:] if self.name == "MSH" else self._parts
         return self._delimiters.field.join([self.name, *parts])
+
+
+def _component(text: str, d: Delimiters) -> Component:
+    return tuple([unescaped(sub, d) for sub in _split(text, d.subcomponent)])
 
 
 def _split(text: str, at: str) -> list[str]:

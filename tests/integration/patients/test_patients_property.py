@@ -5,13 +5,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from archives import running, study_uid
-from databases import cluster, migrated
+from databases import migrated
 from hospital import NAME, Hospital
-from isocenter import database
 from isocenter.errors import Refused
 from isocenter.hl7.errors import MessageError
 from isocenter.workflow.patients import registered
@@ -31,6 +31,7 @@ OPS: st.SearchStrategy[Op] = st.one_of(
     st.tuples(st.just("undo"), st.integers(0, 3)),
 )
 BOUNDED = (Phase.explicit, Phase.reuse, Phase.generate)
+ALL = (*BOUNDED, Phase.shrink)
 
 
 def does(house: Hospital, op: Op, studies: dict[str, str]) -> None:
@@ -110,25 +111,55 @@ SINCE: list[Op] = [
 """What a survivor has been called since stays when the merge is undone."""
 LEFT: list[Op] = [("update", "A", "Roe^R"), ("merge", "D", "A"), ("update", "D", "Roe^R"), ("undo", 1)]
 """So does what that stands on, until it is undone."""
+LATE: list[Op] = [("merge", "D", "A"), ("merge", "A", "B"), ("store", "D"), ("undo", 0)]
+"""What came late goes back with the patient whom its number was merged into first."""
+CHAIN: list[Op] = [
+    ("update", "A", "Roe^R"), ("merge", "A", "D"), ("merge", "B", "A"), ("store", "B"), ("rename", "D", "B"),
+    ("store", "A"),
+]  # fmt: skip
+"""So it does where the one at the end of the chain gets his former number back."""
+TURNED: list[Op] = [("merge", "C", "D"), ("merge", "D", "C"), ("store", "C"), ("store", "D"), ("undo", 0)]
+"""What came under a number that had been taken back goes, once that is undone, where the number was merged to."""
+AGAIN: list[Op] = [("update", "A", "Roe^R"), ("merge", "A", "D"), ("merge", "A", "D")]
+"""A merge that is told again is the first one's."""
+NOBODY: list[Op] = [("merge", "C", "B"), ("merge", "B", "C"), ("update", "C", "Poe^P"), ("undo", 1)]
+"""What was said under a number that nobody has any more can be taken back."""
+BELOW: list[Op] = [
+    ("rename", "C", "D"), ("rename", "D", "C"), ("update", "C", "Poe^P"), ("store", "C"), ("undo", 1), ("undo", 0),
+]  # fmt: skip
+"""So can what was said of one whom late objects have merged away since."""
 
 
 @example(ops=RENUMBERED)
 @example(ops=APART)
 @example(ops=SINCE)
 @example(ops=LEFT)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=BOUNDED)
+@example(ops=LATE)
+@example(ops=CHAIN)
+@example(ops=TURNED)
+@example(ops=AGAIN)
+@example(ops=NOBODY)
+@example(ops=BELOW)
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=BOUNDED)
 @given(ops=st.lists(OPS, max_size=8))
 def test_whatever_is_done_agrees_and_can_be_taken_back(ops: list[Op]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         performed(migrated(Path(folder)), Path(folder), ops)
 
 
-def test_on_postgresql(tmp_path: Path) -> None:
+@pytest.mark.fuzz
+@pytest.mark.timeout(1800)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=ALL)
+@given(ops=st.lists(OPS, min_size=3, max_size=9))
+def test_so_do_longer_stories(ops: list[Op]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        performed(migrated(Path(folder)), Path(folder), ops)
+
+
+def test_on_postgresql(tmp_path: Path, postgresql_url: str) -> None:
     """One story that has it all."""
-    url = cluster().create()
-    database.migrate(url)
     story: list[Op] = [
         ("merge", "A", "B"), ("store", "A"), ("update", "B", "Roe^R"), ("rename", "B", "D"), ("store", "B"),
         ("merge", "D", "B"), ("undo", 1), ("undo", 0), ("update", "C", "Poe^P"), ("merge", "C", "C"), ("undo", 0),
     ]  # fmt: skip
-    performed(url, tmp_path, story)
+    performed(postgresql_url, tmp_path, story)

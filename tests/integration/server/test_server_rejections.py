@@ -13,7 +13,8 @@ from isocenter.dimse.pdu import AssociateAccept, AssociateReject, AssociateReque
 from material import REQUIREMENTS
 from scripted_peer import VERIFICATION, ScriptedPeer, request
 
-WORKLIST = "1.2.840.10008.5.1.4.31"
+WORKLIST = "1.2.840.10008.5.1.4.32"
+"""The general purpose one, which is retired: no AE offers it."""
 ASKED = request(VERIFICATION, called="ISOCENTER")
 
 

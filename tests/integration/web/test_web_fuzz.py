@@ -125,7 +125,7 @@ def test_nothing_is_answered_500(site: tuple[httpx.Client, Archive], data: st.Da
     path = data.draw(paths)
     where = path.format(
         study=made.StudyInstanceUID, series=made.SeriesInstanceUID, instance=made.SOPInstanceUID,
-        uid=made.SOPInstanceUID, transaction=made.StudyInstanceUID,
+        uid=made.SOPInstanceUID, transaction=made.StudyInstanceUID, workitem=made.SOPInstanceUID, aetitle="WATCHER",
         frames=data.draw(FRAMES) if "{frames}" in path else "", code=data.draw(CODES) if "{code}" in path else "",
         **{"bulk+": data.draw(BULK) if "{bulk+}" in path else ""},
     )  # fmt: skip

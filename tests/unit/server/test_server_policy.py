@@ -194,7 +194,8 @@ def test_a_syntax_that_no_list_knows_is_kept_if_nothing_better_was_offered() -> 
 @pytest.mark.req("I-ARCH-12")
 def test_which_storage_classes_an_ae_takes() -> None:
     native = (uids.EXPLICIT_LE,)
-    unknown, worklist = ("1.2.3.4", native), ("1.2.840.10008.5.1.4.31", native)
+    # the general purpose worklist is retired: no AE offers it
+    unknown, worklist = ("1.2.3.4", native), ("1.2.840.10008.5.1.4.32", native)
     refused = Result.ABSTRACT_SYNTAX_NOT_SUPPORTED
     for ae, expected in (
         (HostedAE(), [0, 0, refused]),

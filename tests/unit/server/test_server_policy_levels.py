@@ -136,11 +136,11 @@ def test_two_devices_may_share_a_title() -> None:
 
 @pytest.mark.req("X-QR-21", "X-QR-41")
 def test_an_association_without_any_context_may_be_rejected() -> None:
-    strange = request("1.2.840.10008.5.1.4.31")
+    strange = request("1.2.840.10008.5.1.4.32")
     assert isinstance(decided(Settings(), strange), Admission)
     settings = Settings(aes=(HostedAE(reject_empty=True),))
     assert decided(settings, strange) == AssociateReject(1, 1, 1)
-    assert isinstance(decided(settings, request("1.2.840.10008.5.1.4.31", CT)), Admission)
+    assert isinstance(decided(settings, request("1.2.840.10008.5.1.4.32", CT)), Admission)
 
 
 @pytest.mark.req("P-ASSOC-07", "X-QR-80")

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, insert, or_, select, update
 
 from isocenter.database import Database
+from isocenter.database.prepared import Prepared
 from isocenter.hl7.message import Header
 from isocenter.workflow.messages.tables import hl7_message
 
@@ -79,12 +80,18 @@ _LISTED: Final = [hl7_message.c[name] for name in Kept._fields]
 
 # made once: building a statement costs more than the database does with it
 _at = hl7_message.c
-_KNOWN: Final = select(_at.id, _at.digest, _at.state, _at.answer, _at.flag).where(
-    _at.application == bindparam("application"),
-    _at.facility == bindparam("facility"),
-    _at.control_id == bindparam("control_id"),
+_KNOWN: Final = Prepared(
+    select(_at.id, _at.digest, _at.state, _at.answer, _at.flag).where(
+        _at.application == bindparam("application"),
+        _at.facility == bindparam("facility"),
+        _at.control_id == bindparam("control_id"),
+    )
 )
-_INSERT: Final = insert(hl7_message)
+_INSERT: Final = Prepared(
+    insert(hl7_message).returning(_at.id),
+    *("application", "facility", "control_id", "digest", "feed", "kind", "address", "flag", "node", "received_at"),
+    *("changed_at", "content", "state", "answer", "error", "runs"),
+)
 _KEEP: Final = update(hl7_message).where(_at.id == bindparam("known"))
 _FINISH: Final = (
     update(hl7_message)
@@ -131,10 +138,10 @@ class Messages:
     def known(self, connection: Connection, key: Key) -> Known:
         """What there is of a message already."""
         sender = {"application": key.application, "facility": key.facility, "control_id": key.control_id}
-        found = connection.execute(_KNOWN, sender).all()
-        for row in found:
-            if row.digest == key.digest:
-                return Known(row.id, State(row.state), row.answer or b"", row.flag)
+        found = _KNOWN.rows(connection, **sender)
+        for number, digest, state, answer, flag in found:
+            if digest == key.digest:
+                return Known(number, State(state), answer or b"", flag)
         return Known(0, None, b"", SAME_ID if found and key.control_id else "")
 
     def keep(self, connection: Connection, arrival: Arrival, known: Known) -> int:
@@ -178,9 +185,7 @@ class Messages:
             "error": error,
             "runs": int(state is not State.RECEIVED),
         }
-        key = connection.execute(_INSERT, row).inserted_primary_key
-        assert key is not None
-        return int(key[0])
+        return int(_INSERT.first(connection, **row)[0])
 
     # --- for those who look after them
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 
 from isocenter import telemetry
+from isocenter.database.prepared import Prepared
 from isocenter.errors import Reason, Refused, Retriable
 from isocenter.hl7.acknowledgement import Answered
 from isocenter.hl7.errors import Condition, MessageError
@@ -31,6 +32,10 @@ MOST: Final = 64
 _TRIES: Final = 3
 _PAUSE: Final = 1.0
 """Seconds before a message that is kept is tried again, where the database is away."""
+
+_SAVE: Final = Prepared(text("SAVEPOINT message"))
+_BACK: Final = Prepared(text("ROLLBACK TO SAVEPOINT message"))
+_RELEASE: Final = Prepared(text("RELEASE SAVEPOINT message"))
 
 Acknowledge = Callable[[Connection, Answered], bytes]
 """The acknowledgement of the application, made in the transaction that it becomes part of."""
@@ -331,14 +336,14 @@ class Processor:
 @contextmanager
 def _undone_by_a_fault(connection: Connection) -> Iterator[None]:
     """A savepoint, by plain statements: the library's own bookkeeping costs more than a message's."""
-    connection.exec_driver_sql("SAVEPOINT message")
+    _SAVE.run(connection, [{}])
     try:
         yield
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT message")
-        connection.exec_driver_sql("RELEASE SAVEPOINT message")
+        _BACK.run(connection, [{}])
+        _RELEASE.run(connection, [{}])
         raise
-    connection.exec_driver_sql("RELEASE SAVEPOINT message")
+    _RELEASE.run(connection, [{}])
 
 
 def _as_fault(wrong: Exception) -> MessageError:

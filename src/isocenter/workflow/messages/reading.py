@@ -85,7 +85,12 @@ class Moment(NamedTuple):
 
 def moment(text: str, feed: Feed) -> Moment:
     """A TS or DTM in the feed's time zone. Raises ValueError for what is none; NULL is to be looked for before."""
-    text = text.strip()
+    return _moment(text.strip(), feed.time_zone)
+
+
+@lru_cache(maxsize=256)
+def _moment(text: str, zone: str) -> Moment:
+    # a field is read for its date and again for its time, and several fields of a message hold the same
     if not text or _PARTIAL.fullmatch(text):
         return Moment("", "")
     found = _TIME.fullmatch(text)
@@ -102,7 +107,7 @@ def moment(text: str, feed: Feed) -> Moment:
         microsecond=int((found["fraction"] or "").ljust(6, "0")),
     )
     if found["offset"] is not None:
-        at = _moved(at.replace(tzinfo=_offset(found["offset"])), feed)
+        at = _moved(at.replace(tzinfo=_offset(found["offset"])), zone)
     time = f"{at:%H}"
     if found["minute"] is not None:
         time = f"{at:%H%M%S}" if found["second"] is not None else f"{at:%H%M}"
@@ -123,7 +128,7 @@ def moment_of(segment: Segment, number: int, feed: Feed, *, component: int = 1, 
 
 def written(at: int, feed: Feed) -> str:
     """Microseconds UTC as a TS of the feed's zone, with its offset."""
-    return _moved(datetime.fromtimestamp(at / 1e6, UTC), feed).strftime("%Y%m%d%H%M%S%z")
+    return _moved(datetime.fromtimestamp(at / 1e6, UTC), feed.time_zone).strftime("%Y%m%d%H%M%S%z")
 
 
 def zone_of(name: str) -> tzinfo | None:
@@ -139,8 +144,8 @@ def _zone(name: str) -> tzinfo:
         raise ValueError(f"{name!r} is no time zone") from unknown
 
 
-def _moved(at: datetime, feed: Feed) -> datetime:
-    return at.astimezone(zone_of(feed.time_zone))
+def _moved(at: datetime, zone: str) -> datetime:
+    return at.astimezone(zone_of(zone))
 
 
 def _offset(text: str) -> timezone:

@@ -4,10 +4,11 @@ An empty field changes nothing, one that holds two quotes deletes (HL7 2.8 2.5.3
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from isocenter.dicom.json_reading import text_of
-from isocenter.hl7.errors import Condition, MessageError
+from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.rules.paths import Path, parse
 from isocenter.workflow.messages.handling import Feed
 from isocenter.workflow.orders.conversions import CONVERSIONS, Context
@@ -70,9 +71,9 @@ class _Filling:
     def fill(self, former: Mapping[str, Any]) -> Filled:
         self._model = _copied(former)
         self._model.setdefault(f"{STEPS:08X}", {"vr": "SQ", "Value": [{}]})
-        names, exam = self._part.scope.names, self._part.exam is not None
+        given, exam = self._part.scope.given, self._part.exam is not None
         for row in self._mapping.rows:
-            if row.made or not names.isdisjoint(row.segments) or (exam and row.exam):
+            if row.made or not given.isdisjoint(row.fields) or (exam and row.exam):
                 self._fill(row)
         return Filled(self._model, self._warnings)
 
@@ -115,24 +116,31 @@ class _Filling:
 
     def _got(self, keyword: str) -> str:
         """An attribute's text, wherever it stands: in the step, or beside it."""
-        path = parse(keyword)
-        within = Path((parse("ScheduledProcedureStepSequence").steps[0], *path.steps), path.vr)
+        path, within = _places(keyword)
         return text_at(self._model, path) or text_at(self._model, within)
 
     def _values(self, row: Row, found: Sequence[Found]) -> list[Any]:
-        place = next((each.location for each in found if each.location is not None), None)
+        def place() -> Location | None:
+            return next((place for each in found if (place := each.location) is not None), None)
 
         def warn(comment: str) -> None:
-            self._warnings.append(MessageError(Condition.DATA_TYPE, f"{row.keyword}: {comment}", place))
+            self._warnings.append(MessageError(Condition.DATA_TYPE, f"{row.keyword}: {comment}", place()))
 
         try:
             converted = CONVERSIONS[row.conversion](found, self._context, row.argument)
             return [fitted(row.keyword, row.path.vr, value, warn) for value in converted]
         except Unfit as unfit:
             if not row.lenient:
-                raise MessageError(Condition.DATA_TYPE, f"{row.keyword}: {unfit}", place) from unfit
+                raise MessageError(Condition.DATA_TYPE, f"{row.keyword}: {unfit}", place()) from unfit
             warn(f"{unfit}; it was left out")
             return []
+
+
+@lru_cache(maxsize=256)
+def _places(keyword: str) -> tuple[Path, Path]:
+    """Where an attribute may stand: by itself, or in the step."""
+    path = parse(keyword)
+    return path, Path((parse("ScheduledProcedureStepSequence").steps[0], *path.steps), path.vr)
 
 
 def _as_found(text: str) -> Sequence[Found]:

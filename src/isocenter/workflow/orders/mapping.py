@@ -44,8 +44,8 @@ class Row(NamedTuple):
     """The attribute's keyword."""
     generated: str = ""
     """What is made where no source has a value: the last source's name; '' for none."""
-    segments: frozenset[str] = frozenset()
-    """Those that its fields are in."""
+    fields: frozenset[tuple[str, int]] = frozenset()
+    """Those that it is filled from: segment and number."""
     exam: bool = False
     """It may have a value from the table of exams."""
     made: bool = False
@@ -172,10 +172,10 @@ def _row(line: str) -> tuple[str, Row | None]:
     last = asked[-1]
     generated = last.name if last.kind is Kind.GENERATED else ""
     keyword = str(path).rpartition(".")[2]
-    segments = frozenset(source.name for source in asked if source.kind is Kind.FIELD)
+    fields = frozenset((source.name, source.field) for source in asked if source.kind is Kind.FIELD)
     exam = any(source.kind is Kind.EXAM for source in asked)
     made = any(source.kind not in (Kind.FIELD, Kind.EXAM) for source in asked)
-    row = Row(path, asked, name, argument, lenient, note, str(path), keyword, generated, segments, exam, made)
+    row = Row(path, asked, name, argument, lenient, note, str(path), keyword, generated, fields, exam, made)
     return row.name, row
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from isocenter.database.prepared import Prepared
 from isocenter.hl7.errors import Condition, MessageError
 from isocenter.workflow.orders.requests import Match, Number
 from isocenter.workflow.orders.tables import order_hold, order_number
@@ -13,19 +14,24 @@ from isocenter.workflow.worklist.states import State
 
 # made once: building a statement costs more than the database does with it
 _c = order_number.c
-_FIND: Final = (
+_FIND: Final = Prepared(
     select(_c.authority, _c.order_key)
     .where(_c.kind == bindparam("wanted_kind"), _c.number == bindparam("wanted"))
     .order_by(_c.id)
 )
 _KEY: Final = ("kind", "number", "authority")
 _NOTE: Final = {
-    name: (made := dialect.insert(order_number)).on_conflict_do_update(
-        index_elements=_KEY, set_={"order_key": made.excluded.order_key}
+    name: Prepared(
+        (made := dialect.insert(order_number))
+        .on_conflict_do_update(index_elements=_KEY, set_={"order_key": made.excluded.order_key})
+        .inline(),
+        *(*_KEY, "order_key", "noted_at"),
     )
     for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
 }
-_HOLDS: Final = select(order_hold.c.step_id, order_hold.c.state).where(order_hold.c.order_key == bindparam("wanted"))
+_HOLDS: Final = Prepared(
+    select(order_hold.c.step_id, order_hold.c.state).where(order_hold.c.order_key == bindparam("wanted"))
+)
 
 
 class Numbers:
@@ -50,9 +56,9 @@ class Numbers:
         return first
 
     def _find(self, connection: Connection, number: Number) -> Match:
-        rows = connection.execute(_FIND, {"wanted_kind": number.kind, "wanted": number.number}).all()
-        exact = [row.order_key for row in rows if row.authority == number.authority]
-        loose = [row.order_key for row in rows if not row.authority or not number.authority]
+        rows = _FIND.rows(connection, wanted_kind=number.kind, wanted=number.number)
+        exact = [key for authority, key in rows if authority == number.authority]
+        loose = [key for authority, key in rows if not authority or not number.authority]
         if exact:
             return Match(exact[0])
         return Match(loose[0], exact=False) if len(set(loose)) == 1 else Match("")
@@ -73,12 +79,11 @@ class Numbers:
             if number.authority or self._find(connection, number) != loose
         ]
         if rows:
-            connection.execute(_NOTE[connection.dialect.name], rows)
+            _NOTE[connection.dialect.name].run(connection, rows)
 
     def holds(self, connection: Connection, order_key: str) -> dict[str, State]:
         """The steps of the order that are held back, and the states they come back to."""
-        rows = connection.execute(_HOLDS, {"wanted": order_key})
-        return {row.step_id: State(row.state) for row in rows}
+        return {step: State(state) for step, state in _HOLDS.rows(connection, wanted=order_key)}
 
     def hold(self, connection: Connection, order_key: str, held: dict[str, State]) -> None:
         """Make these the steps that are held back."""

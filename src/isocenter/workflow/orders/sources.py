@@ -14,7 +14,7 @@ A source is written as one of
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -68,7 +68,16 @@ class Found(NamedTuple):
 
     repetitions: tuple[Repetition, ...]
     segment: Segment | None = None
-    location: Location | None = None
+    place: "tuple[Scope, Source] | None" = None
+    """Where it was looked for."""
+
+    @property
+    def location(self) -> Location | None:
+        """The place in the message, to be told of."""
+        if self.segment is None or self.place is None:
+            return None
+        scope, source = self.place
+        return scope.location(self.segment, source)
 
     @property
     def deletes(self) -> bool:
@@ -83,9 +92,9 @@ class Scope:
         self.message = message
         self.levels = levels
         # a mapping asks for the same segments, and the same fields, again and again
-        self.names = frozenset(each.name for level in levels for each in level)
+        self.given = frozenset((each.name, number) for level in levels for each in level for number in each.filled())
         self._segments: dict[tuple[str, str], tuple[Level, ...]] = {}
-        self._found: dict[Source, list[Found]] = {}
+        self._found: dict[str, list[Found]] = {}
 
     def segments(self, name: str, parent: str = "") -> tuple[Level, ...]:
         """The segments of a name, level by level; levels without any are left out."""
@@ -110,11 +119,11 @@ class Scope:
 
     def found(self, source: Source) -> list[Found]:
         """All that stands at a field's place in the nearest segments that have anything there."""
-        if source.name not in self.names:
+        if (source.name, source.field) not in self.given:
             return []
-        known = self._found.get(source)
+        known = self._found.get(source.written)  # a text knows its hash, a source does not
         if known is None:
-            known = self._found[source] = self._look(source)
+            known = self._found[source.written] = self._look(source)
         return known
 
     def _look(self, source: Source) -> list[Found]:
@@ -126,9 +135,11 @@ class Scope:
         return []
 
     def _in(self, segment: Segment, source: Source) -> Found:
-        narrowed = (narrow(each, source.component, source.subcomponent) for each in segment.field(source.field))
-        given = tuple(each for each in narrowed if any(map(any, each)))
-        return Found(given, segment, self.location(segment, source) if given else None)
+        whole: Iterable[Repetition] = segment.field(source.field)
+        if source.component:
+            whole = [narrow(each, source.component, source.subcomponent) for each in whole]
+        given = tuple([each for each in whole if any(map(any, each))])
+        return Found(given, segment, (self, source))
 
 
 def is_null(repetition: Repetition) -> bool:

@@ -13,6 +13,7 @@ from isocenter.archive.edits.checks import Target
 from isocenter.archive.edits.history import Past, edit_of, later_edits
 from isocenter.archive.edits.making import Edits, Who
 from isocenter.database import Database
+from isocenter.database.prepared import Prepared
 from isocenter.dicom.dictionary import vr_of
 from isocenter.index.level_models import columns, from_column, loaded
 from isocenter.index.tables import edit, patient, patient_id, study
@@ -58,12 +59,12 @@ def follower_of(connection: Connection, identity: str) -> str:
 
 
 # made once: each message asks for them
-_IDENTITIES: Final = select(patient.c.identity).where(patient.c.patient_id == bindparam("wanted"))
+_IDENTITIES: Final = Prepared(select(patient.c.identity).where(patient.c.patient_id == bindparam("wanted")))
 
 
 def identities_of(connection: Connection, patient_id: str) -> list[str]:
     """The archived patients of this number, whoever assigned it."""
-    return list(connection.execute(_IDENTITIES, {"wanted": patient_id}).scalars())
+    return [row[0] for row in _IDENTITIES.rows(connection, wanted=patient_id)]
 
 
 def edits_by(connection: Connection, actor: str, reason: str, since: int) -> list[str]:
@@ -137,16 +138,18 @@ class Archived:
         """Take edits back, the latest first. Raises Refused where others stand on them.
 
         Where they are of a merge (`structural`), what a patient has been called since does not stand in the way: the
-        one who stays keeps that; one who had but got another number is called again what he was.
+        one who stays keeps that; one who had but got another number is called again what he was. What was said under
+        a number that nobody has any more went with it.
         """
         left: dict[str, Any] = {}
         for uid in uids:
             with self._database.reading() as connection:
                 past = edit_of(connection, uid)
                 later = later_edits(connection, past)
-                went_back = _went_back(connection, past)
+                gone = _is_gone(connection, past)
                 left_over = [each for each in later if _is_left_over(connection, each)]
-            if went_back:
+            if gone:
+                self._revert_below(past, later, who)
                 continue
             for each in left_over:
                 self._edits.revert(each, who)
@@ -161,9 +164,26 @@ class Archived:
             else:
                 self._edits.revert(uid, who)
 
+    def _revert_below(self, past: Past, later: Iterable[str], who: Who) -> None:
+        """Take back what was said of a patient whom late objects of hers have merged away since: that is made again."""
+        if past.kind != "attributes":
+            return
+        with self._database.reading() as connection:
+            merges = [one for one in (edit_of(connection, uid) for uid in later) if one.kind == "merge-patients"]
+            models = [model_of(connection, one.arguments["identity"]) or {} for one in merges]
+        for one in merges:
+            self._edits.revert(one.uid, who)
+        if merges:
+            self.revert([past.uid], who, structural=False)
+        for one, model in zip(merges, models, strict=True):
+            self.merge(**one.arguments, changes=_given(model), who=Who(one.actor, one.reason))
 
-def _went_back(connection: Connection, past: Past) -> bool:
-    """Whether a study that was moved is its former patient's again: with a merge that was taken back."""
+
+def _is_gone(connection: Connection, past: Past) -> bool:
+    """Whether it went with a merge that was taken back: a study that was moved is its former patient's again, or the
+    patient who was corrected got his own number back."""
+    if past.kind == "attributes":
+        return model_of(connection, str(past.old.get("identity_after", ""))) is None
     if past.kind != "move-study":
         return False
     return bool(patient_of(connection, str(past.arguments["study_uid"])) == past.old["patient"]["identity"])

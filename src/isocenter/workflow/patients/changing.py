@@ -5,10 +5,11 @@ are changed before (`handling`), by edits that bear the event's actor and reason
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, insert
 
+from isocenter.database.prepared import Prepared
 from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.index.level_models import dumped
 from isocenter.index.tables import audit
@@ -25,10 +26,17 @@ from isocenter.workflow.patients.attributes import (
 from isocenter.workflow.patients.events import CANCELLED, Does, Event, Of
 from isocenter.workflow.patients.following import Pair, pair_of
 from isocenter.workflow.patients.holders import Before, Holder
-from isocenter.workflow.patients.registered import Register, Visit
+from isocenter.workflow.patients.registered import Register, Registered, Visit
 from isocenter.workflow.patients.tables import patient_event
 from isocenter.workflow.patients.told import Told
 from isocenter.workflow.worklist.attributes import written
+
+# made once: messages note events by the hundred a second
+_EVENT: Final = Prepared(
+    insert(patient_event).returning(patient_event.c.id),
+    *("feed", "control_id", "event", "actor", "reason", "identity", "prior", "kind", "at", "undo"),
+)
+_AUDIT: Final = Prepared(insert(audit).inline(), "event", "actor", "detail", "at")
 
 
 class Cause(NamedTuple):
@@ -85,8 +93,8 @@ class Changing:
     def apply(self, connection: Connection, event: Event, told: Told, cause: Cause) -> None:
         """Do what one patient's part of a message tells. Raises MessageError as `check` does."""
         self.check(connection, event, told)
-        if event.does is Does.UPDATE and self._is_news_to_nobody(connection, told):
-            self._registered(connection, event, told, cause)
+        if event.does is Does.UPDATE:
+            self._apply_update(connection, event, told, cause)
             return
         concerned = self._concerned(connection, event, told)
         before = self._register.saved(connection, concerned)
@@ -105,42 +113,52 @@ class Changing:
             return [told.identity, told.prior]
         return [registered.current(connection, told.identity)]
 
-    def _is_news_to_nobody(self, connection: Connection, told: Told) -> bool:
-        """Whether but the register knows the patient: most patients of a hospital are never imaged."""
+    def _apply_update(self, connection: Connection, event: Event, told: Told, cause: Cause) -> None:
+        """`apply` of the event that is by far the most frequent, with as few statements as it takes."""
         identity = registered.current(connection, told.identity)
-        if any(holder.keeper.of_patient(connection, identity) for holder in self._holders):
-            return False
-        return identity not in archived.identities_of(connection, parts_of(identity)[0])
+        held = self._held(connection, identity)
+        if not any(held.values()) and identity not in archived.identities_of(connection, parts_of(identity)[0]):
+            # but the register nobody knows the patient: most patients of a hospital are never imaged
+            self._visit(connection, self._register.put(connection, identity, told.patient, cause.feed).id, event, told)
+            return
+        before = self._register.saved(connection, [identity])
+        person, done = self._updated(connection, event, told, cause, held)
+        after = self._register.saved_again(connection, person, before)
+        if done.held or before != after:
+            self._note(connection, done, cause, {"before": before, "after": after, "held": done.held})
+
+    def _held(self, connection: Connection, identity: str) -> dict[Holder, Sequence[Any]]:
+        return {holder: holder.keeper.of_patient(connection, identity) for holder in self._holders}
 
     def _note(self, connection: Connection, done: _Done, cause: Cause, undo: Mapping[str, Any]) -> None:
         at = self._clock()
         who = {"identity": done.identity, "prior": done.prior}
         row = {**cause._asdict(), **who, "kind": done.kind, "at": at, "undo": dumped(undo)}
-        number = connection.execute(insert(patient_event).values(**row).returning(patient_event.c.id)).scalar_one()
+        number = int(_EVENT.first(connection, **row)[0])
         counted = {name: len(before) for name, before in done.held.items()}
         detail = dumped({"number": number, "reason": cause.reason, **who, **counted})
         named = {"event": f"patient.{done.kind}", "actor": cause.actor, "detail": detail, "at": at}
-        connection.execute(insert(audit).values(**named))
+        _AUDIT.run(connection, [named])
 
     # --- one kind after another
 
     def _update(self, connection: Connection, event: Event, told: Told, cause: Cause) -> _Done:
-        identity, visit, gone = self._registered(connection, event, told, cause)
-        done = _Done(event.does, identity)
-        for holder in self._holders:
-            held = holder.keeper.of_patient(connection, identity)
-            done.add(holder.name, holders.give(connection, holder, held, identity, told.patient))
-            if gone:
-                done.add(holder.name, _without_visit(connection, holder, identity, told.visit_id))
-            elif visit:
-                done.add(holder.name, _with_visit(connection, holder, identity, told.visit_id, visit))
-        return done
+        held = self._held(connection, registered.current(connection, told.identity))
+        return self._updated(connection, event, told, cause, held)[1]
 
-    def _registered(self, connection: Connection, event: Event, told: Told, cause: Cause) -> tuple[str, Changes, bool]:
-        """Register what is told. Who it is, what the visit's entries are to say, and whether it is none any more."""
+    def _updated(
+        self, connection: Connection, event: Event, told: Told, cause: Cause, held: Mapping[Holder, Sequence[Any]]
+    ) -> tuple[Registered, _Done]:
+        """The patient as registered, and what became of what is `held` of him."""
         identity = registered.current(connection, told.identity)
         person = self._register.put(connection, identity, told.patient, cause.feed)
-        return identity, *self._visit(connection, person.id, event, told)
+        visit, gone = self._visit(connection, person.id, event, told)
+        done = _Done(event.does, identity)
+        for holder, listed in held.items():
+            for one in listed:
+                of_its = _visit_of(holder, one, told.visit_id, visit, gone=gone)
+                done.add(holder.name, holders.give(connection, holder, [one], identity, {**told.patient, **of_its}))
+        return person, done
 
     def _visit(self, connection: Connection, person: int, event: Event, told: Told) -> tuple[Changes, bool]:
         """Register what is told of the visit. What its entries are to say, and whether it is none any more."""
@@ -282,17 +300,9 @@ def _visits_of(connection: Connection, person: int, of: Of, number: str) -> list
     return [each for each in found if (each.account if of is Of.ACCOUNT else each.visit_id) == number]
 
 
-def _with_visit(connection: Connection, holder: Holder, identity: str, visit_id: str, changes: Changes) -> Before:
-    """What is of the visit, or to be done and of none, says what the visit does."""
-    held = holder.keeper.of_patient(connection, identity)
-    wanted = [*holders.of_visit(held, visit_id), *holders.of_none(holder, held)]
-    return holders.give(connection, holder, wanted, identity, changes)
-
-
-def _without_visit(connection: Connection, holder: Holder, identity: str, visit_id: str) -> Before:
-    """What was of the visit is of none."""
-    done: Before = []
-    for one in holders.of_visit(holder.keeper.of_patient(connection, identity), visit_id):
-        gone = dict.fromkeys((tag for tag in of_visit(one.model) if values(one.model[tag])), None)
-        done += holders.give(connection, holder, [one], identity, gone)
-    return done
+def _visit_of(holder: Holder, one: Any, visit_id: str, changes: Changes, *, gone: bool) -> Changes:
+    """What is of the visit, or to be done and of none, says what the visit does; of one that is `gone`, nothing."""
+    mine = bool(holders.of_visit([one], visit_id))
+    if gone:
+        return {tag: None for tag in of_visit(one.model) if values(one.model[tag])} if mine else {}
+    return changes if mine or holders.of_none(holder, [one]) else {}

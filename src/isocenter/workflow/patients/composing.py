@@ -34,9 +34,9 @@ def patients(database: Database, edits: Edits) -> Patients:
     """The parts."""
     archive, register = Archived(database, edits), Register(now)
     holding = holders(Worklist(database), Steps(database))
-    changing = Changing(register, holding, now)
+    changing, late = Changing(register, holding, now), Late(database, archive)
     return Patients(
         PatientMessages(database, archive, changing, holding, Describer()),
-        Undoing(database, archive, register, holding, now),
-        Late(database, archive),
+        Undoing(database, archive, register, holding, late, now),
+        late,
     )

@@ -47,19 +47,29 @@ class PatientMessages:
     ) -> None:
         self._database, self._archive, self._changing = database, archive, changing
         self._holders, self._describing = tuple(holding), describing
+        self._read: tuple[Message, Event, Feed, list[Told]] | None = None
 
     def is_outside(self, connection: Connection, message: Message, feed: Feed) -> bool:
         """Whether there may be archived studies to be changed; see `messages.handling.Sparing`."""
         event = _event(message)
         if event.does is not Does.UPDATE:
             return True
-        found = (registered.current(connection, each.identity) for each in told(message, event, feed, self._describing))
+        found = (registered.current(connection, each.identity) for each in self._told(message, event, feed))
         return any(identity in archived.identities_of(connection, parts_of(identity)[0]) for identity in found)
+
+    def _told(self, message: Message, event: Event, feed: Feed) -> list[Told]:
+        """What a message tells: it is asked for again in the next step of the same message."""
+        read = self._read
+        if read is not None and read[0] is message and read[1] is event and read[2] is feed:
+            return read[3]
+        found = told(message, event, feed, self._describing)
+        self._read = (message, event, feed, found)
+        return found
 
     def before(self, message: Message, feed: Feed) -> None:
         """Change the archived studies."""
         event = _event(message)
-        self._before(event, told(message, event, feed, self._describing), cause_of(message, feed), feed)
+        self._before(event, self._told(message, event, feed), cause_of(message, feed), feed)
 
     def _before(self, event: Event, patients: Sequence[Told], cause: Cause, feed: Feed) -> None:
         with self._database.reading() as connection:
@@ -94,7 +104,7 @@ class PatientMessages:
                 studies = self._moving(connection, event, each) if event.does is Does.MOVE else set()
             if event.does is Does.MOVE:
                 self._archive.move(sorted(studies), pair.prior, pair.identity, known, who)
-            else:
+            elif not pair.done:  # else what has come since follows the merge that was (`late`), and is undone with it
                 self._archive.merge(pair.prior, pair.identity, known, who)
         if feed.updates_archive and each.patient and event.does not in (Does.LINK, Does.UNLINK, Does.DELETE):
             with self._database.reading() as connection:
@@ -115,7 +125,7 @@ class PatientMessages:
         """Change the tables."""
         event, cause = _event(message), cause_of(message, feed)
         warnings: list[MessageError] = []
-        for number, each in enumerate(told(message, event, feed, self._describing), 1):
+        for number, each in enumerate(self._told(message, event, feed), 1):
             self._changing.apply(connection, event, each, cause)
             warnings += _warnings(connection, event, each, number)
         log.info("patients.told", feed=feed.name, kind=cause.event, warnings=len(warnings))

@@ -45,6 +45,8 @@ class Holder(NamedTuple):
 
     name: str
     keeper: Keeper
+    hand: Callable[[Connection, Any, str, Changes], None]
+    """As the keeper's `give`, of one that was just read."""
     takes: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     """Those of some changes that it takes."""
     is_open: Callable[[Any], bool]
@@ -55,9 +57,13 @@ class Holder(NamedTuple):
 
 def holders(worklist: Worklist, steps: Steps) -> tuple[Holder, ...]:
     """The worklist and the procedure steps."""
+
+    def hand_step(connection: Connection, step: Step, identity: str, changes: Changes) -> None:
+        steps.give(connection, [step.id], identity, changes)
+
     return (
-        Holder("worklist", worklist, dict, _is_scheduled, _study_of),
-        Holder("steps", steps, of_steps.of_patient, _is_under_way, _studies_of),
+        Holder("worklist", worklist, worklist.give_entry, dict, _is_scheduled, _study_of),
+        Holder("steps", steps, hand_step, of_steps.of_patient, _is_under_way, _studies_of),
     )
 
 
@@ -87,7 +93,7 @@ def give(connection: Connection, holder: Holder, held: Iterable[Held], identity:
     for one in held:
         wanted = differing(one.model, holder.takes(changes))
         if wanted or one.identity != identity:
-            holder.keeper.give(connection, [one.id], identity, wanted)
+            holder.hand(connection, one, identity, wanted)
             done.append((one.id, one.identity, former(one.model, wanted), wanted))
     return done
 

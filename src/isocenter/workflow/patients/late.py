@@ -5,8 +5,8 @@ the time of the merge it knows nothing; the register does. So this follows the c
 patient who turns up then. The edit bears the actor and the reason of the message, and is taken back with it.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -17,7 +17,7 @@ from isocenter.errors import Refused
 from isocenter.index.tables import consumer, patient, study
 from isocenter.jobs.runner import Again, Running
 from isocenter.workflow.patients import registered
-from isocenter.workflow.patients.archived import Archived
+from isocenter.workflow.patients.archived import Archived, edits_by
 from isocenter.workflow.patients.attributes import of_patient
 from isocenter.workflow.patients.events import Does
 from isocenter.workflow.patients.tables import patient_event, registered_patient
@@ -29,6 +29,33 @@ INTERVAL: Final = 5.0
 """Seconds between looks at the change feed."""
 _NEWS: Final = frozenset({"stored", "restored"})
 _MOST: Final = 500
+_c = patient_event.c
+_MERGED: Final = (_c.kind == Does.MERGE) & (_c.undone_at == 0)
+
+
+class Followed(NamedTuple):
+    """A merge that holds, to one who is another patient once something is taken back."""
+
+    who: Who
+    edits: list[str]
+    """By which late objects followed it."""
+    to: Mapping[str, str]
+    """By each number that it merged away, whose they are then."""
+
+
+def astray(connection: Connection, instead: Mapping[str, str], undone: Who, since: int) -> list[Followed]:
+    """Where objects that have come since then are another's, once what `undone` did is none and those in `instead` are
+    merged into these ('' for nobody): they went to the end of a chain of merges, past the patients in between; or they
+    came under a number that had been taken back, and is merged away again."""
+    found: dict[Who, Followed] = {}
+    family = (each for one in instead for each in (one, *registered.merged_into(connection, one)))
+    for number in dict.fromkeys(family):
+        who = _who(connection, number)
+        if who != undone and registered.current(connection, number, instead) != registered.current(connection, number):
+            same = select(_c.prior).where(_MERGED, _c.actor == who.actor, _c.reason == who.reason)
+            to = {each: registered.current(connection, each, instead) for each in connection.execute(same).scalars()}
+            found[who] = Followed(who, edits_by(connection, who.actor, who.reason, since), to)
+    return [each for each in found.values() if each.to]
 
 
 class Late:
@@ -66,11 +93,14 @@ class Late:
 
     def _follow(self, identity: str) -> None:
         with self._database.reading() as connection:
-            target = registered.current(connection, identity)
+            target, who = registered.current(connection, identity), _who(connection, identity)
+        if target != identity:
+            self.follow(identity, target, who)
+
+    def follow(self, identity: str, target: str, who: Who) -> None:
+        """Have the archive merge a patient, if there are objects of him, into `target`."""
+        with self._database.reading() as connection:
             person = registered.of(connection, target)
-            who = _who(connection, identity)
-        if target == identity:
-            return
         try:
             self._archive.merge(identity, target, of_patient(person.model) if person else {}, who)
         except Refused as refused:
@@ -90,7 +120,6 @@ def _merged(connection: Connection, studies: Iterable[str]) -> list[str]:
 
 def _who(connection: Connection, identity: str) -> Who:
     """Who merged the number away, and why."""
-    c = patient_event.c
-    query = select(c.actor, c.reason).where(c.prior == identity, c.kind == Does.MERGE, c.undone_at == 0)
-    row = connection.execute(query.order_by(c.id.desc())).first()
+    query = select(_c.actor, _c.reason).where(_c.prior == identity, _MERGED)
+    row = connection.execute(query.order_by(_c.id.desc())).first()
     return Who(row[0], row[1]) if row is not None else Who("hl7", "the number was merged away")

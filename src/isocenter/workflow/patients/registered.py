@@ -6,11 +6,13 @@ later order, object or message under the former identity is the other's.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Executable, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from isocenter.database.prepared import Prepared
 from isocenter.index.level_models import dumped, loaded
 from isocenter.workflow.patients.attributes import Changes, parts_of
 from isocenter.workflow.patients.tables import registered_link, registered_patient, registered_visit
@@ -22,19 +24,33 @@ _MOST = 100
 
 # made once: building a statement costs more than the database does with it
 _p, _v = registered_patient.c, registered_visit.c
-_OF: Final = select(_p.id, _p.identity, _p.attributes, _p.merged_into).where(_p.identity == bindparam("wanted"))
-_OF_LOCKED: Final = _OF.with_for_update()
-_FOLLOWING: Final = select(_p.merged_into).where(_p.identity == bindparam("wanted"))
-_VISITS: Final = (
+_ONE: Final = select(_p.id, _p.identity, _p.attributes, _p.merged_into, _p.source).where(
+    _p.identity == bindparam("wanted")
+)
+_OF, _OF_LOCKED = Prepared(_ONE), Prepared(_ONE.with_for_update())
+_FOLLOWING: Final = Prepared(select(_p.merged_into).where(_p.identity == bindparam("wanted")))
+_VISITS: Final = Prepared(
     select(_v.visit_id, _v.account, _v.state, _v.attributes)
     .where(_v.patient == bindparam("wanted"))
     .order_by(_v.changed_at.desc(), _v.id.desc())
 )
-
-_VISIT: Final = (
+_VISIT: Final = Prepared(
     select(_v.account, _v.state, _v.attributes)
     .where(_v.patient == bindparam("wanted"), _v.visit_id == bindparam("named"))
     .with_for_update()
+)
+_REWRITE: Final = Prepared(
+    update(registered_patient).where(_p.id == bindparam("wanted")), *("attributes", "source", "changed_at")
+)
+_REVISIT: Final = Prepared(
+    update(registered_visit).where(_v.patient == bindparam("wanted"), _v.visit_id == bindparam("named")),
+    *("account", "state", "attributes", "changed_at"),
+)
+_l = registered_link.c
+_LINKS: Final = Prepared(
+    select(_l.other)
+    .where(_l.identity == bindparam("wanted"))
+    .union(select(_l.identity).where(_l.other == bindparam("named")))
 )
 
 
@@ -54,22 +70,25 @@ class Registered(NamedTuple):
     identity: str
     model: Model
     merged_into: str
+    source: str = ""
+    """The feed that spoke last."""
 
 
 def of(connection: Connection, identity: str, *, locked: bool = False) -> Registered | None:
     """The patient of exactly this identity, `locked` until the transaction ends."""
-    row = connection.execute(_OF_LOCKED if locked else _OF, {"wanted": identity}).first()
-    return Registered(row[0], row[1], loaded(row[2]), row[3]) if row is not None else None
+    row = (_OF_LOCKED if locked else _OF).first(connection, wanted=identity)
+    return Registered(row[0], row[1], loaded(row[2]), row[3], row[4]) if row is not None else None
 
 
-def current(connection: Connection, identity: str) -> str:
-    """The identity that `identity` goes by now: itself, or that of the patient it was merged into."""
+def current(connection: Connection, identity: str, instead: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The identity that `identity` goes by now: itself, or that of the patient it was merged into. `instead`: what some
+    are taken to be merged into, '' for nobody, whatever is registered."""
     found = identity
     for _ in range(_MOST):
-        following = connection.execute(_FOLLOWING, {"wanted": found}).scalar()
-        if not following:
+        row = (instead[found],) if found in instead else _FOLLOWING.first(connection, wanted=found)
+        if row is None or not row[0]:
             break
-        found = following
+        found = row[0]
     return found
 
 
@@ -84,16 +103,13 @@ def merged_into(connection: Connection, identity: str) -> list[str]:
 
 def visits(connection: Connection, patient: int) -> list[Visit]:
     """The patient's visits, the latest change first."""
-    rows = connection.execute(_VISITS, {"wanted": patient})
+    rows = _VISITS.rows(connection, wanted=patient)
     return [Visit(row[0], row[1], row[2], loaded(row[3])) for row in rows]
 
 
 def links(connection: Connection, identity: str) -> list[str]:
     """The identities of the same person that are linked with this one."""
-    c = registered_link.c
-    there = connection.execute(select(c.other).where(c.identity == identity)).scalars()
-    back = connection.execute(select(c.identity).where(c.other == identity)).scalars()
-    return sorted({*there, *back})
+    return sorted(row[0] for row in _LINKS.rows(connection, wanted=identity, named=identity))
 
 
 class Register:
@@ -107,10 +123,10 @@ class Register:
         held = of(connection, identity, locked=True) or self._new(connection, identity, changes, source)
         model = identified(changed(held.model, changes), identity)
         if model != held.model:
-            table = registered_patient
             values = {"attributes": dumped(model), "source": source, "changed_at": self._clock()}
-            connection.execute(update(table).where(table.c.id == held.id).values(**values))
-        return held._replace(model=model)
+            _REWRITE.run(connection, [{**values, "wanted": held.id}])
+            return held._replace(model=model, source=source)
+        return held
 
     def _new(self, connection: Connection, identity: str, changes: Changes, source: str) -> Registered:
         at, model = self._clock(), identified(changed({}, changes), identity)
@@ -119,7 +135,7 @@ class Register:
         row = {**named, "attributes": dumped(model), "created_at": at, "changed_at": at}
         number = _insert_new(connection, registered_patient, row, ("identity",))
         if number is not None:
-            return Registered(number, identity, model, "")
+            return Registered(number, identity, model, "", source)
         found = of(connection, identity, locked=True)  # another feed was faster
         assert found is not None, "it is registered"
         return found
@@ -146,23 +162,23 @@ class Register:
 
     def put_visit(self, connection: Connection, patient: int, visit: Visit, changes: Changes) -> None:
         """Give the patient a visit, or change it: `visit` names it and says its account and state ('' for no news)."""
-        c, at = registered_visit.c, self._clock()
-        here = (c.patient == patient) & (c.visit_id == visit.visit_id)
+        at = self._clock()
         row = {"patient": patient, "visit_id": visit.visit_id, "changed_at": at}
         named = {"wanted": patient, "named": visit.visit_id}
-        held = connection.execute(_VISIT, named).first()
+        held = _VISIT.first(connection, **named)
         if held is None:
             model = changed({}, changes)
             told = {"account": visit.account, "state": visit.state or "active"}
             whole = {**row, **told, "attributes": dumped(model) if model else ""}
             if _insert_new(connection, registered_visit, whole, ("patient", "visit_id")) is not None:
                 return
-            held = connection.execute(_VISIT, named).one()  # another feed was faster
-        model = changed(loaded(held.attributes), changes)
-        now = (visit.account or held.account, visit.state or held.state, dumped(model) if model else "")
+            held = _VISIT.first(connection, **named)  # another feed was faster
+        account, state, attributes = held
+        model = changed(loaded(attributes), changes)
+        now = (visit.account or account, visit.state or state, dumped(model) if model else "")
         if now != tuple(held):
             values = dict(zip(("account", "state", "attributes"), now, strict=True))
-            connection.execute(update(registered_visit).where(here).values(**values, changed_at=at))
+            _REVISIT.run(connection, [{**values, "changed_at": at, **named}])
 
     def drop_visit(self, connection: Connection, patient: int, visit_id: str) -> None:
         """Forget a visit."""
@@ -193,6 +209,13 @@ class Register:
     def saved(self, connection: Connection, identities: Iterable[str]) -> dict[str, Any]:
         """What it takes to make these registrations again; null for one that is none."""
         return {identity: _saved(connection, identity) for identity in identities}
+
+    def saved_again(
+        self, connection: Connection, person: Registered, before: Mapping[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """The same as `saved` once `person` is what `put` has made of her, and no link has changed since `before`."""
+        was = before[person.identity]
+        return {person.identity: _told(connection, person, was["links"] if was is not None else [])}
 
     def take_back(self, connection: Connection, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Undo what made of `before` what is in `after` (both as `saved`); what changed since stays as it is."""
@@ -252,27 +275,28 @@ def _take_back_visits(
 
 def _saved(connection: Connection, identity: str) -> dict[str, Any] | None:
     held = of(connection, identity)
-    if held is None:
-        return None
-    source = connection.execute(select(registered_patient.c.source).where(registered_patient.c.id == held.id)).scalar()
+    return _told(connection, held, links(connection, identity)) if held is not None else None
+
+
+def _told(connection: Connection, held: Registered, linked: list[str]) -> dict[str, Any]:
     # oldest first, as they are to be made again
     listed: Sequence[Visit] = visits(connection, held.id)[::-1]
     return {
         "model": held.model,
         "merged_into": held.merged_into,
-        "source": source,
+        "source": held.source,
         "visits": [list(visit) for visit in listed],
-        "links": links(connection, identity),
+        "links": linked,
     }
 
 
 def _insert_new(connection: Connection, table: Table, row: Mapping[str, Any], key: Sequence[str]) -> int | None:
     """Insert a row, unless there is one of its key: two feeds may speak of one patient at once. The id of a new one."""
-    number = connection.execute(_inserting(connection.dialect.name, table, tuple(key)), dict(row)).scalar()
-    return int(number) if number is not None else None
+    made = _inserting(connection.dialect.name, table, tuple(key), tuple(row)).first(connection, **row)
+    return int(made[0]) if made is not None else None
 
 
 @lru_cache(maxsize=32)
-def _inserting(dialect: str, table: Table, key: tuple[str, ...]) -> Executable:
+def _inserting(dialect: str, table: Table, key: tuple[str, ...], columns: tuple[str, ...]) -> Prepared:
     made = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return made(table).on_conflict_do_nothing(index_elements=list(key)).returning(table.c.id)
+    return Prepared(made(table).on_conflict_do_nothing(index_elements=list(key)).returning(table.c.id), *columns)

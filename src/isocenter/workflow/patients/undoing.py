@@ -16,6 +16,7 @@ from isocenter.workflow.patients import holders
 from isocenter.workflow.patients.archived import Archived, edits_by
 from isocenter.workflow.patients.events import Does
 from isocenter.workflow.patients.holders import Holder
+from isocenter.workflow.patients.late import Late, astray
 from isocenter.workflow.patients.registered import Register
 from isocenter.workflow.patients.tables import patient_event
 
@@ -93,10 +94,11 @@ class Undoing:
         archive: Archived,
         register: Register,
         holding: Iterable[Holder],
+        late: Late,
         clock: Callable[[], int],
     ) -> None:
         self._database, self._archive, self._register = database, archive, register
-        self._holders, self._clock = tuple(holding), clock
+        self._holders, self._late, self._clock = tuple(holding), late, clock
 
     def undo(self, number: int, who: Who) -> list[Done]:
         """Take an event back with all that its message did: the edits of archived studies first, then the rest in one
@@ -107,10 +109,16 @@ class Undoing:
         with self._database.reading() as connection:
             together = self._together(connection, number)
             self._check(connection, together)
-            since = min(one.at for one in together) - _MARGIN
-            edits = edits_by(connection, together[0].actor, together[0].reason, since)
+            at, cause = min(one.at for one in together), Who(together[0].actor, together[0].reason)
+            edits = edits_by(connection, *cause, at - _MARGIN)
+            followed = astray(connection, _merged_before(together), cause, at)
+        for each in followed:
+            self._archive.revert(each.edits, who, structural=True)
         structural = any(one.kind in _STRUCTURAL for one in together)
         self._archive.revert(edits, who, structural=structural)
+        for each in followed:
+            for former, target in each.to.items():
+                self._late.follow(former, target, each.who)
         with self._database.writing() as connection:
             for one in together:
                 self._take_back(connection, event_of(connection, one.id, locked=True), who)
@@ -148,6 +156,19 @@ class Undoing:
         )
         detail = dumped({"number": one.id, "reason": who.reason, "identity": one.identity, "prior": one.prior})
         connection.execute(insert(audit).values(event="patient.undo", actor=who.actor, detail=detail, at=at))
+
+
+def _merged_before(together: Iterable[Done]) -> dict[str, str]:
+    """Whom those were merged into, '' for nobody, of whom these say something else; `together` as the latest first."""
+    found = {}
+    for one in together:
+        nobody = {"merged_into": ""}
+        before, after = one.undo.get("before", {}), one.undo.get("after", {})
+        for identity in before:
+            was, then = ((state.get(identity) or nobody)["merged_into"] for state in (before, after))
+            if was != then:
+                found[identity] = was
+    return found
 
 
 def _later(connection: Connection, one: Done) -> list[Done]:

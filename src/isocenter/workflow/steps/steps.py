@@ -5,13 +5,14 @@ Methods that take a connection are for an open `Database.reading()`, or `Databas
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, insert, select, update
 
 from isocenter.database import Database
+from isocenter.database.prepared import Prepared
 from isocenter.workflow.steps import attributes as of
 from isocenter.workflow.steps.attributes import Model, Performed
 from isocenter.workflow.steps.tables import step, step_item, step_series
@@ -67,13 +68,21 @@ class Step(NamedTuple):
 _NAMES: Final = tuple(name for name in Step._fields if name not in ("model", "faults"))
 COLUMNS: Final = (*(step.c[name] for name in _NAMES), step.c.attributes, step.c.faults)
 """What `step_of` reads."""
+# made once: each message about a patient asks for her steps
+_OF_PATIENT: Final = Prepared(select(*COLUMNS).where(step.c.identity == bindparam("named")).order_by(step.c.id))
 
 
 def step_of(row: Any) -> Step:
     """The step in a row of `COLUMNS`."""
-    plain = {name: getattr(row, name) for name in _NAMES}
-    told = tuple((cause, name) for cause, name in json.loads(row.faults)) if row.faults else ()
-    return Step(**plain, model=json.loads(row.attributes) if row.attributes else {}, faults=told)
+    return _step(tuple(getattr(row, each.name) for each in COLUMNS))
+
+
+def _step(row: Sequence[Any]) -> Step:
+    """The step in the values of `COLUMNS`."""
+    *plain, attributes, faults = row
+    told = tuple((cause, name) for cause, name in json.loads(faults)) if faults else ()
+    model = json.loads(attributes) if attributes else {}
+    return Step(**dict(zip(_NAMES, plain, strict=True)), model=model, faults=told)
 
 
 def dumped(model: Model) -> str:
@@ -120,7 +129,7 @@ class Steps:
 
     def of_patient(self, connection: Connection, identity: str) -> list[Step]:
         """Those of a patient: issuer, backslash, id."""
-        return self._found(connection, step.c.identity == identity) if identity else []
+        return [_step(row) for row in _OF_PATIENT.rows(connection, named=identity)] if identity else []
 
     def entries_of(self, connection: Connection, number: int) -> list[int]:
         """The worklist items that a step is linked to."""

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from isocenter.dicom.dictionary import keyword_of, vr_of
@@ -24,6 +25,8 @@ START_DATE, START_TIME = "00400002", "00400003"
 _TAG: Final = re.compile(r"[0-9A-F]{8}")
 _NO_ATTRIBUTES: Final = frozenset({0x0000, 0x0002, 0x0004, 0x7FE0, 0xFFFE})
 _CUT: Final = 256
+_PACKED: Final = frozenset({"US", "SS", "UL", "SL", "UV", "SV", "FL", "FD", "AT"})
+"""VRs whose values are no text."""
 
 
 def step_of(model: Mapping[str, Any]) -> Model:
@@ -59,10 +62,9 @@ def check(model: Mapping[str, Any]) -> None:
 
 
 def _check(tag: str, attribute: Any) -> None:
-    if not _TAG.fullmatch(tag) or int(tag[:4], 16) in _NO_ATTRIBUTES:
+    if (named := _named(tag)) is None:
         raise Refused(Reason.BAD_REQUEST, f"{tag[:8]!r} is no tag of a worklist item")
-    number = int(tag, 16)
-    name, known = keyword_of(number) or tag, vr_of(number)
+    name, known = named
     vr = attribute.get("vr") if isinstance(attribute, Mapping) else None
     if vr is None or (known != "UN" and vr != known):
         raise Refused(Reason.BAD_REQUEST, f"{name} needs the VR {known}")
@@ -70,10 +72,28 @@ def _check(tag: str, attribute: Any) -> None:
         for item in _items(name, attribute):
             check(item)
         return
+    if _is_plain_text(attribute, vr):
+        return
     try:
         element_of(attribute)
     except (ValueError, AttributeError, TypeError) as fault:
         raise Refused(Reason.BAD_REQUEST, f"{name} has no such value") from fault
+
+
+@lru_cache(maxsize=4096)
+def _named(tag: str) -> tuple[str, str] | None:
+    """Keyword, or the tag, and VR by the dictionary; None for what may not be in an item."""
+    if not _TAG.fullmatch(tag) or int(tag[:4], 16) in _NO_ATTRIBUTES:
+        return None
+    return keyword_of(int(tag, 16)) or tag, vr_of(int(tag, 16))
+
+
+def _is_plain_text(attribute: Mapping[str, Any], vr: Any) -> bool:
+    """Whether it is such as nearly all are, which any text element can hold."""
+    values = attribute.get("Value")
+    if len(attribute) != 2 or type(values) is not list or type(vr) is not str or vr in _PACKED:
+        return False
+    return all(type(value) is str and value.isascii() for value in values)
 
 
 def _items(name: str, attribute: Mapping[str, Any]) -> list[Mapping[str, Any]]:

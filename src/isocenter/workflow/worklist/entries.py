@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
 from isocenter.database import Database, changes
+from isocenter.database.prepared import Prepared
 from isocenter.dicom.folding import fold
 from isocenter.dicom.uids import MODALITY_WORKLIST_FIND, new_uid
 from isocenter.errors import Reason, Refused
@@ -31,11 +32,15 @@ _BINDS: Final = 500
 _DIGITS: Final = 11
 _IDENTITY: Final = frozenset({of.PATIENT_ID, of.ISSUER, of.STEPS})
 # made once: messages put entries by the hundred a second
-_OF_ORDER: Final = select(*COLUMNS).where(item.c.order_key == bindparam("named")).order_by(item.c.id)
-_OF_PATIENT: Final = select(*COLUMNS).where(item.c.identity == bindparam("named")).order_by(item.c.id)
-_INSERT: Final = insert(item).returning(item.c.id)
-_INSERT_STATIONS: Final = insert(station)
-_UPDATE: Final = update(item).where(item.c.id == bindparam("named"))
+_OF_ORDER: Final = Prepared(select(*COLUMNS).where(item.c.order_key == bindparam("named")).order_by(item.c.id))
+_OF_PATIENT: Final = Prepared(select(*COLUMNS).where(item.c.identity == bindparam("named")).order_by(item.c.id))
+_WRITTEN: Final = (
+    *("step_id", "identity", "patient_fold", "name_fold", "name_ideographic_fold", "name_phonetic_fold", "accession"),
+    *("study_uid", "procedure_id", "modality", "start_date", "start_time", "state", "attributes", "changed_at"),
+)
+_INSERT: Final = Prepared(insert(item).returning(item.c.id), *_WRITTEN, *("uid", "order_key", "created_at", "source"))
+_INSERT_STATIONS: Final = Prepared(insert(station).inline(), "item", "station", "start_date")
+_UPDATE: Final = Prepared(update(item).where(item.c.id == bindparam("named")), *_WRITTEN)
 
 
 def now() -> int:
@@ -74,7 +79,7 @@ class Worklist:
 
     def of_order(self, connection: Connection, order_key: str) -> list[Entry]:
         """The entries of an order, in the order in which they were made."""
-        return [entry_of(row) for row in connection.execute(_OF_ORDER, {"named": order_key})]
+        return [entry_of(row) for row in _OF_ORDER.rows(connection, named=order_key)]
 
     def of_study(self, connection: Connection, study_uid: str) -> list[Entry]:
         """Those of a study."""
@@ -82,7 +87,7 @@ class Worklist:
 
     def of_patient(self, connection: Connection, identity: str) -> list[Entry]:
         """Those of a patient: issuer, backslash, id."""
-        return [entry_of(row) for row in connection.execute(_OF_PATIENT, {"named": identity})]
+        return [entry_of(row) for row in _OF_PATIENT.rows(connection, named=identity)]
 
     def of_ids(self, connection: Connection, ids: Iterable[int]) -> list[Entry]:
         """Those with these ids."""
@@ -154,21 +159,25 @@ class Worklist:
 
     def give(self, connection: Connection, ids: Iterable[int], identity: str, changes: Mapping[str, Any]) -> None:
         """Give these entries to the patient `identity`, with `changes` to what they say of him."""
-        wanted = {tag: attribute for tag, attribute in changes.items() if tag not in _IDENTITY}
         for entry in self.of_ids(connection, ids):
-            self._change(connection, entry, of.identified(of.changed(entry.model, wanted), identity))
+            self.give_entry(connection, entry, identity, changes)
+
+    def give_entry(self, connection: Connection, entry: Entry, identity: str, changes: Mapping[str, Any]) -> None:
+        """The same with an entry that was read in this transaction and not changed since."""
+        wanted = {tag: attribute for tag, attribute in changes.items() if tag not in _IDENTITY}
+        self._change(connection, entry, of.identified(of.changed(entry.model, wanted), identity))
 
     def _change(self, connection: Connection, entry: Entry, model: Model) -> None:
         if model != entry.model:
-            of.check(model)
+            of.check({tag: new for tag, new in model.items() if new is not entry.model.get(tag)})
             self._update(connection, entry, model, entry.state)
 
     def _insert(self, connection: Connection, names: tuple[str, str], model: Model, state: State, source: str) -> Entry:
         at, (order_key, uid) = self._clock(), names
         columns = of.columns_of(model)
-        row = {**columns, "uid": uid, "order_key": order_key, "state": state, "attributes": _dumped(model)}
+        row = {**columns, "uid": uid, "order_key": order_key, "state": state.value, "attributes": _dumped(model)}
         times = {"created_at": at, "changed_at": at, "source": source}
-        made = connection.execute(_INSERT, {**row, **times}).scalar_one()
+        made = int(_INSERT.first(connection, **row, **times)[0])
         self._stations(connection, made, model, columns["start_date"])
         self._tell(connection, UNSCHEDULED if state is State.CANCELLED else SCHEDULED, columns["study_uid"])
         known = (columns["step_id"], columns["study_uid"], columns["identity"])
@@ -176,8 +185,8 @@ class Worklist:
 
     def _update(self, connection: Connection, entry: Entry, model: Model, state: State) -> Entry:
         at, columns = self._clock(), of.columns_of(model)
-        values = {**columns, "state": state, "attributes": _dumped(model), "changed_at": at}
-        connection.execute(_UPDATE, {**values, "named": entry.id})
+        values = {**columns, "state": state.value, "attributes": _dumped(model), "changed_at": at}
+        _UPDATE.run(connection, [{**values, "named": entry.id}])
         if _places(model) != _places(entry.model):
             connection.execute(delete(station).where(station.c.item == entry.id))
             self._stations(connection, entry.id, model, columns["start_date"])
@@ -190,7 +199,7 @@ class Worklist:
     def _stations(self, connection: Connection, owner: int, model: Model, start_date: str) -> None:
         rows = [{"item": owner, "station": title, "start_date": start_date} for title in of.stations_of(model)]
         if rows:
-            connection.execute(_INSERT_STATIONS, rows)
+            _INSERT_STATIONS.run(connection, rows)
 
     def _tell(self, connection: Connection, kind: str, study_uid: str) -> None:
         changes.append(connection, kind, self._clock(), study_uid=study_uid)

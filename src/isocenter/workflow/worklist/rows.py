@@ -32,6 +32,6 @@ COLUMNS: Final = (
 
 def entry_of(row: Any) -> Entry:
     """The entry in a row of `COLUMNS`."""
-    model = msgspec.json.decode(row.attributes)
-    found = (row.id, row.uid, row.order_key, row.step_id, row.study_uid, row.identity)
-    return Entry(*found, State(row.state), model, row.changed_at)
+    number, uid, order_key, step_id, study_uid, identity, state, attributes, changed_at = row[: len(COLUMNS)]
+    model = msgspec.json.decode(attributes)
+    return Entry(number, uid, order_key, step_id, study_uid, identity, State(state), model, changed_at)
