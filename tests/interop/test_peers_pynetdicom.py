@@ -15,10 +15,10 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, build_context, build_role, evt
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import (
+    BasicGrayscalePrintManagementMeta,
     CompositeInstanceRetrieveWithoutBulkDataGet,
     CompositeInstanceRootRetrieveGet,
     CTImageStorage,
-    ModalityWorklistInformationFind,
     MRImageStorage,
     PatientRootQueryRetrieveInformationModelGet,
     PatientRootQueryRetrieveInformationModelMove,
@@ -257,7 +257,7 @@ def test_move_to_an_unknown_destination(sent: Sent) -> None:
 
 
 def test_a_service_that_is_not_there(sent: Sent) -> None:
-    contexts = [build_context(ModalityWorklistInformationFind), build_context(Verification)]
+    contexts = [build_context(BasicGrayscalePrintManagementMeta), build_context(Verification)]
     with sent.associated(*contexts) as association:
         assert [str(context.abstract_syntax) for context in association.accepted_contexts] == [str(Verification)]
 
