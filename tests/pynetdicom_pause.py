@@ -11,6 +11,8 @@ from typing import Any
 
 from pynetdicom.association import Association
 
+_TURN = 0.05
+
 
 class Checkpoint(threading.Event):
     """Whether the reactor of an association may go on. Who takes that back waits until it has stopped."""
@@ -21,14 +23,20 @@ class Checkpoint(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """The reactor's part."""
-        with self._look:
-            if self.is_set():
+        while True:
+            with self._look:
+                if self.is_set():
+                    return True
+                self._stopped = True
+            # in turns, since it may have been let go and stopped again before it slept
+            if super().wait(_TURN):
                 return True
-            self._stopped = True
-        try:
-            return super().wait(timeout)
-        finally:
+
+    def set(self) -> None:
+        """The requesting thread's part: at once the reactor counts as going, though it may take a while to wake."""
+        with self._look:
             self._stopped = False
+            super().set()
 
     def clear(self) -> None:
         """The requesting thread's part."""
