@@ -114,6 +114,15 @@ class Association(Invoker):
                 return context
         raise ContextNotAccepted(sop_class)
 
+    def context_to_report(self, sop_class: str) -> Context:
+        """The accepted context on which we report as SCP. A peer that says nothing of roles is taken to agree; one that
+        refuses ours is not told: raises ContextNotAccepted."""
+        role = self.peer_roles.get(sop_class)
+        for context in self.contexts.values():
+            if context.abstract == sop_class and (role is None or role.scp):
+                return context
+        raise ContextNotAccepted(sop_class)
+
     def respond(self, context_id: int, command: Command, data: bytes | None = None) -> None:
         """Send one response (see `commands.response`) with its data set."""
         self._driver.may_send_data()

@@ -4,9 +4,7 @@ All that waits for one destination goes over one association, and no other is op
 I-COMMIT-04). What fails is tried again as the AE's `commitment` says.
 """
 
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
@@ -21,9 +19,10 @@ from isocenter.config.offered import accepts_storage, services_of
 from isocenter.declarations.commitment import Failure, delivered
 from isocenter.declarations.transfer_syntaxes import NON_STORAGE
 from isocenter.dicom.uids import STORAGE_COMMITMENT_PUSH, STORAGE_COMMITMENT_PUSH_INSTANCE
-from isocenter.dimse import Association, Context, ContextNotAccepted, ProposedContext, commands
+from isocenter.dimse import Association, Context, ProposedContext, commands
 from isocenter.errors import IsocenterError
 from isocenter.exchange.peers import Peers
+from isocenter.jobs.alone import Alone
 from isocenter.jobs.runner import Again, Running
 from isocenter.registry.roster import Directory
 
@@ -81,31 +80,18 @@ class Reporter:
     def __init__(self, reports: Reports, peers: Peers, directory: Directory) -> None:
         self._reports, self._accepted = reports, reports.accepted
         self._peers, self._directory = peers, directory
-        self._lock = threading.Lock()
-        self._busy: set[Destination] = set()
+        self._alone = Alone()
 
     def handle(self, running: Running) -> Again | None:
         """Report all that is due for one destination (`jobs.runner.Handler`)."""
         destination = Destination(**running.payload)
-        with self._alone(destination) as mine:
+        with self._alone.at(destination) as mine:
             if not mine:
                 return Again(_BUSY)
             while not (running.cancelled() or running.stopping) and (due := self._accepted.due(destination)):
                 self._report(destination, due)
             wait = self._accepted.wait(destination)
         return None if wait is None else Again(wait)
-
-    @contextmanager
-    def _alone(self, destination: Destination) -> Iterator[bool]:
-        with self._lock:
-            mine = destination not in self._busy
-            self._busy.add(destination)
-        try:
-            yield mine
-        finally:
-            if mine:
-                with self._lock:
-                    self._busy.discard(destination)
 
     def _report(self, destination: Destination, due: list[Transaction]) -> None:
         """One association for all of them. What it does not get through counts as tried."""
@@ -119,7 +105,7 @@ class Reporter:
             return
         try:
             with self._peers.connect(peer, ae.title, [CONTEXT]) as association:
-                context = _context(association)
+                context = association.context_to_report(STORAGE_COMMITMENT_PUSH)
                 while left:
                     asked, results = left[0]
                     if self._accepted.pending(asked.id):
@@ -157,12 +143,3 @@ def _retrieve_title(asked: str, aes: Iterable[HostedAE]) -> str:
     the same archive and can."""
     able = [ae.title for ae in aes if {"move", "get"} & services_of(ae)]
     return asked if asked in able or not able else able[0]
-
-
-def _context(association: Association) -> Context:
-    """The accepted context. A peer that says nothing of roles is taken to agree; one that refuses ours is not asked."""
-    role = association.peer_roles.get(STORAGE_COMMITMENT_PUSH)
-    for context in association.contexts.values():
-        if context.abstract == STORAGE_COMMITMENT_PUSH and (role is None or role.scp):
-            return context
-    raise ContextNotAccepted(STORAGE_COMMITMENT_PUSH)

@@ -1,11 +1,10 @@
 """Tells what is to be told: a job for each destination, so that one that is slow or away holds up nobody else."""
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from isocenter import telemetry
+from isocenter.jobs.alone import Alone
 from isocenter.jobs.runner import Again, Running
 from isocenter.workflow.notices.outgoing import Destination, Notice, Outgoing
 from isocenter.workflow.notices.plan import Plan
@@ -56,14 +55,13 @@ class Deliverer:
     def __init__(self, outgoing: Outgoing, plan: Plan, ways: Mapping[str, Way]) -> None:
         self._outgoing, self._ways = outgoing, dict(ways)
         self._account = Account(outgoing, plan)
-        self._lock = threading.Lock()
-        self._busy: set[Destination] = set()
+        self._alone = Alone()
 
     def handle(self, running: Running) -> Again | None:
         """Tell a destination all that is due (`jobs.runner.Handler`)."""
         destination = Destination(**running.payload)
         way = self._ways[destination.kind]
-        with self._alone(destination) as mine:
+        with self._alone.at(destination) as mine:
             if not mine:
                 return Again(_BUSY)
             while not (running.cancelled() or running.stopping) and (due := self._mine(destination)):
@@ -73,18 +71,6 @@ class Deliverer:
 
     def _mine(self, destination: Destination) -> list[Notice]:
         return [one for one in self._outgoing.due(destination) if self._outgoing.claim(one)]
-
-    @contextmanager
-    def _alone(self, destination: Destination) -> Iterator[bool]:
-        with self._lock:
-            mine = destination not in self._busy
-            self._busy.add(destination)
-        try:
-            yield mine
-        finally:
-            if mine:
-                with self._lock:
-                    self._busy.discard(destination)
 
 
 def _said(one: Notice) -> dict[str, Any]:

@@ -5,9 +5,7 @@ A data set leaves as it came where the peer takes its transfer syntax. A peer th
 end; one that refuses is tried `mpps.retries` times more, then a person decides.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from isocenter import telemetry
@@ -20,6 +18,7 @@ from isocenter.dicom.uids import MODALITY_PERFORMED_PROCEDURE_STEP_NOTIFICATION 
 from isocenter.dimse import ClientAssociation, Context, ContextNotAccepted, ProposedContext, Response, commands
 from isocenter.errors import IsocenterError, Refused
 from isocenter.exchange.peers import Peers
+from isocenter.jobs.alone import Alone
 from isocenter.jobs.runner import Again, Running
 from isocenter.registry.roster import Directory
 from isocenter.workflow.steps.deliveries import CREATE, EVENT, SET, Deliveries, Delivery, Destination
@@ -39,31 +38,18 @@ class Deliverer:
 
     def __init__(self, deliveries: Deliveries, peers: Peers, directory: Directory) -> None:
         self._deliveries, self._peers, self._directory = deliveries, peers, directory
-        self._lock = threading.Lock()
-        self._busy: set[Destination] = set()
+        self._alone = Alone()
 
     def handle(self, running: Running) -> Again | None:
         """Deliver all that is due for one destination (`jobs.runner.Handler`)."""
         destination = Destination(**running.payload)
-        with self._alone(destination) as mine:
+        with self._alone.at(destination) as mine:
             if not mine:
                 return Again(_BUSY)
             while not (running.cancelled() or running.stopping) and (due := self._deliveries.due(destination)):
                 self._deliver(destination, due, lambda: not (running.cancelled() or running.stopping))
             wait = self._deliveries.wait(destination)
         return None if wait is None else Again(wait)
-
-    @contextmanager
-    def _alone(self, destination: Destination) -> Iterator[bool]:
-        with self._lock:
-            mine = destination not in self._busy
-            self._busy.add(destination)
-        try:
-            yield mine
-        finally:
-            if mine:
-                with self._lock:
-                    self._busy.discard(destination)
 
     def _deliver(self, destination: Destination, due: list[Delivery], wanted: Callable[[], bool]) -> None:
         settings = self._directory.now(fresh=True).settings
@@ -138,7 +124,7 @@ class Deliverer:
 
 def _send(association: ClientAssociation, one: Delivery) -> Response:
     if one.operation == EVENT:
-        context = _event_context(association)
+        context = association.context_to_report(NOTIFICATION)
         return association.event_report(NOTIFICATION, one.sop_uid, one.event, context=context)
     context = _message_context(association, one.syntax)
     data = one.data or b""
@@ -154,15 +140,6 @@ def _message_context(association: ClientAssociation, syntax: str) -> Context:
     if not found:
         raise ContextNotAccepted(MPPS)
     return next((context for context in found if context.transfer_syntax == syntax), found[0])
-
-
-def _event_context(association: ClientAssociation) -> Context:
-    """A peer that says nothing of roles is taken to agree; one that refuses ours is not told."""
-    role = association.peer_roles.get(NOTIFICATION)
-    for context in association.contexts.values():
-        if context.abstract == NOTIFICATION and (role is None or role.scp):
-            return context
-    raise ContextNotAccepted(NOTIFICATION)
 
 
 def _had_before(one: Delivery, response: Response) -> bool:

@@ -1,9 +1,6 @@
 """Event reports on their way to subscribers over DIMSE (PS3.4 CC.2.4.3): an association of ours to each, as SCP of UPS
 Event. What fails is tried again, in the order of the events, as often as `config.workitems` allows."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from isocenter import telemetry
@@ -11,9 +8,10 @@ from isocenter.config import HostedAE
 from isocenter.declarations.commitment import delivered
 from isocenter.declarations.transfer_syntaxes import NON_STORAGE
 from isocenter.declarations.workitem import EVENT, PUSH
-from isocenter.dimse import Association, Context, ContextNotAccepted, ProposedContext, commands
+from isocenter.dimse import Association, Context, ProposedContext, commands
 from isocenter.errors import IsocenterError
 from isocenter.exchange.peers import Peers
+from isocenter.jobs.alone import Alone
 from isocenter.jobs.queue import now
 from isocenter.jobs.runner import Again, Handler, Running
 from isocenter.registry.roster import Directory
@@ -46,13 +44,12 @@ class Deliverer:
     def __init__(self, worklist: Workitems, peers: Peers, directory: Directory, tries: Tries) -> None:
         self._worklist, self._database = worklist, worklist.database
         self._peers, self._directory, self._tries = peers, directory, tries
-        self._lock = threading.Lock()
-        self._busy: set[str] = set()
+        self._alone = Alone()
 
     def handle(self, running: Running) -> Again | None:
         """Deliver all that waits for one AE (`jobs.runner.Handler`)."""
         aet = str(running.payload["aet"])
-        with self._alone(aet) as mine:
+        with self._alone.at(aet) as mine:
             if not mine:
                 return Again(_BUSY)
             while not (running.cancelled() or running.stopping) and (waiting := self._waiting(aet)):
@@ -65,18 +62,6 @@ class Deliverer:
         with self._database.reading() as connection:
             return self._worklist.events.waiting(connection, aet)
 
-    @contextmanager
-    def _alone(self, aet: str) -> Iterator[bool]:
-        with self._lock:
-            mine = aet not in self._busy
-            self._busy.add(aet)
-        try:
-            yield mine
-        finally:
-            if mine:
-                with self._lock:
-                    self._busy.discard(aet)
-
     def _deliver(self, aet: str, title: str, address: str, waiting: list[Report]) -> str:
         """One association for all of them; why it ended early, or ''. The first that is refused holds up those behind
         it, until it is given up; without an association all count as tried."""
@@ -87,7 +72,7 @@ class Deliverer:
             if peer is None:
                 return self._failed(aet, left, "no address of the receiving AE is known")
             with self._peers.connect(peer, ae.title, [CONTEXT]) as association:
-                context = _context(association)
+                context = association.context_to_report(EVENT)
                 while left:
                     status = _report(association, context, left[0])
                     if not delivered(status):
@@ -122,15 +107,6 @@ def _report(association: Association, context: Context, report: Report) -> int:
     """N-EVENT-REPORT; the status of the answer."""
     command = commands.event_report_rq(PUSH, report.uid, report.type)
     return association.invoke(context.id, command, models.encoded(report.model, context.transfer_syntax)).status
-
-
-def _context(association: Association) -> Context:
-    """The accepted context. A peer that says nothing of roles is taken to agree."""
-    role = association.peer_roles.get(EVENT)
-    for context in association.contexts.values():
-        if context.abstract == EVENT and (role is None or role.scp):
-            return context
-    raise ContextNotAccepted(EVENT)
 
 
 def upkeep(worklist: Workitems, *, keep: float, events: float) -> Handler:
