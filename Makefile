@@ -7,8 +7,11 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 WORKERS ?= 3
 
+# whatever the caller's environment says: the tests start hundreds of processes, and pytest rewrites each test file once
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help install serve test viewers peers lint check-types unit bench fuzz soak docs trace lock clean
+.PHONY: help install serve test collected viewers peers lint check-types unit bench fuzz soak docs trace lock clean
 
 help:                    ## What there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{sub(/ .*/, "", $$1); printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,9 +30,12 @@ peers:                   ## Install the real peers that the tests use, where tha
 	@tools/setup-browser-tests
 
 test: install peers      ## Everything: style, types, imports, tests against real peers
-	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory -j2 --output-sync lint collected
 	$(BIN)/python tools/requirements_trace.py --check
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not fuzz and not soak and not viewer' $(ARGS)
+
+collected: install       ## That every test file can be read; its compiled form is kept for the processes that run them
+	@said=$$($(BIN)/python -m pytest --collect-only -qq) || { echo "$$said"; exit 1; }
 
 viewers: install peers    ## The OHIF viewer opens studies of every kind in Chromium
 	$(BIN)/python -m pytest tests/browser -m viewer $(ARGS)

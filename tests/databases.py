@@ -13,9 +13,11 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from isocenter import database
@@ -82,11 +84,63 @@ def cluster() -> Cluster:
     return found
 
 
+_PRISTINE = """
+create schema pristine;
+create function pristine.shape_now() returns text language sql as $$
+    select concat_ws(' ', count(*), max(oid), (select count(*) from pg_trigger),
+        (select count(*) from pg_attribute where not attisdropped and attrelid >= 16384),
+        (select count(*) from pg_proc where oid >= 16384))
+    from pg_class where relnamespace = 'public'::regnamespace $$;
+do $$ declare name text; filled boolean; begin
+    for name in select tablename from pg_tables where schemaname = 'public' loop
+        execute format('select exists (select from public.%I)', name) into filled;
+        if filled then execute format('create table pristine.%I as table public.%I', name, name); end if;
+    end loop;
+end $$;
+create function pristine.restored() returns boolean language plpgsql set session_replication_role = replica as $$
+declare name text; begin
+    for name in select tablename from pg_tables where schemaname = 'public' loop
+        execute format('delete from public.%I', name);
+    end loop;
+    for name in select tablename from pg_tables where schemaname = 'pristine' and tablename <> 'shape' loop
+        execute format('insert into public.%I overriding system value table pristine.%I', name, name);
+    end loop;
+    perform setval(format('public.%I', sequencename), 1, false)
+        from pg_sequences where schemaname = 'public' and last_value is not null;
+    return pristine.shape_now() = (select shape from pristine.shape);
+end $$;
+create table pristine.shape as select ''::text as shape;
+update pristine.shape set shape = pristine.shape_now();
+"""
+"""What a migrated database carries to become again what it was: the rows that migrations leave, and a summary of its
+tables, columns and triggers that tells whether a test has changed more than rows."""
+
+
 @cache
 def _migrated_postgresql() -> str:
     url = cluster().create()
     database.migrate(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_PRISTINE)
     return url.partition("@/")[2].partition("?")[0]
+
+
+@cache
+def _spare() -> list[str]:
+    """URLs of the databases that a test has done with, empty again."""
+    return []
+
+
+def _put_back(url: str) -> None:
+    """Empty the database for the next test, unless its schema is no longer that of the migrations."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        row = connection.execute("select pristine.restored()").fetchone()
+    if row == (True,):
+        _spare().append(url)
 
 
 @cache
@@ -109,10 +163,24 @@ def sqlite_url(tmp_path: Path) -> str:
     return migrated(tmp_path)
 
 
-@pytest.fixture
-def postgresql_url() -> str:
-    """A PostgreSQL database with the schema."""
+def new_postgresql() -> str:
+    """The URL of a PostgreSQL database with the schema that no test gets again: for servers, which outlive fixtures."""
     return cluster().create(_migrated_postgresql())
+
+
+@contextmanager
+def migrated_postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL database with the schema: for fixtures that outlive a test."""
+    url = _spare().pop() if _spare() else new_postgresql()
+    yield url
+    _put_back(url)
+
+
+@pytest.fixture
+def postgresql_url() -> Iterator[str]:
+    """A PostgreSQL database with the schema."""
+    with migrated_postgresql() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

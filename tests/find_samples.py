@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path as File
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from databases import cluster
+from databases import migrated, migrated_postgresql
 from isocenter import database
 from isocenter.archive.query import Model, search
 from isocenter.archive.query_identifier import NO_LIMITS, Terms, charset_of, from_identifier
@@ -184,15 +184,14 @@ class Archive:
 @contextmanager
 def archive_on(dialect: str, folder: File, attributes: tuple[str, ...] = ()) -> Iterator[Archive]:
     """An empty archive for a whole module, on SQLite in `folder` or on PostgreSQL."""
-    url = f"sqlite:///{folder / 'index.db'}" if dialect == "sqlite" else cluster().create()
-    database.migrate(url)
-    opened = database.open(url)
-    made = Archive(opened, attributes)
-    try:
-        yield made
-    finally:
-        made.close()
-        opened.close()
+    with nullcontext(migrated(folder)) if dialect == "sqlite" else migrated_postgresql() as url:
+        opened = database.open(url)
+        made = Archive(opened, attributes)
+        try:
+            yield made
+        finally:
+            made.close()
+            opened.close()
 
 
 def wanted(level: str, returned: Iterable[str] = (), **values: Any) -> Dataset:

@@ -1,7 +1,7 @@
 """The unified worklist with pynetdicom as SCU of every class, and as the one that event reports go to."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ from pynetdicom.sop_class import (
 )
 
 from archives import PATIENCE, Running, running
-from databases import cluster, migrated
-from isocenter import database
+from databases import migrated, migrated_postgresql
 from isocenter.exchange.peers import Peers
 from isocenter.jobs import Queue, Runner
 from isocenter.jobs.queue import now
@@ -48,12 +47,10 @@ def archive(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, watcher: Watcher
 ) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("workitems")
-    if request.param == "sqlite":
-        url = migrated(folder)
-    else:
-        url = cluster().create()
-        database.migrate(url)
-    with running(folder, url, peers=[watcher.peer], durable=False) as found:
+    with (
+        nullcontext(migrated(folder)) if request.param == "sqlite" else migrated_postgresql() as url,
+        running(folder, url, peers=[watcher.peer], durable=False) as found,
+    ):
         yield found
 
 

@@ -8,13 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
 from archives import Running, made, running, series_uid, study_uid
-from databases import cluster, migrated
+from databases import migrated, migrated_postgresql
 from edited_archives import STUDY, WHO, agreed, attributes, editor
 from isocenter import database
 from isocenter.archive.deletion import Deletions
@@ -175,11 +174,10 @@ def test_all_ways_agree_and_a_rebuilt_index_is_the_same(ops: list[Op]) -> None:
 @example(REFUSED)
 @example(MADE)
 def test_the_same_on_postgresql(ops: list[Op]) -> None:
-    if not cluster():
-        pytest.skip("no PostgreSQL")
-    with tempfile.TemporaryDirectory(prefix="isocenter-") as text:
-        urls = [cluster().create() for _ in range(2)]
-        for url in urls:
-            database.migrate(url)
+    with (
+        tempfile.TemporaryDirectory(prefix="isocenter-") as text,
+        migrated_postgresql() as one,
+        migrated_postgresql() as two,
+    ):
         first = [("send", (study, 1, 1)) for study in STUDIES]
-        check(Path(text), urls[0], urls[1], [*first, *ops])
+        check(Path(text), one, two, [*first, *ops])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from command_forks import Commands
+from databases import new_postgresql
 from server_forks import started
 
 PATIENCE = 60.0
@@ -105,6 +106,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     yield begin
     for running in begun:
         running.stop(signal.SIGKILL)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Each database in turn, as options of a command."""
+    return () if request.param == "sqlite" else ("--database", new_postgresql())
 
 
 @pytest.fixture(scope="session")

@@ -6,22 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-import pytest
-
 from archives import CT, Object, answered, made, series_uid, sop_uid, study_uid
-from databases import cluster
 from isocenter import dimse
 from isocenter.dicom import uids
 from isocenter.dimse import ProposedContext
 
 Cli = Callable[..., Any]
 Start = Callable[..., Any]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Each database in turn, as options of a command."""
-    return () if request.param == "sqlite" else ("--database", cluster().create())
 
 
 def send(server: Any, *objects: Object) -> list[int]:

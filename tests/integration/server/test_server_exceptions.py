@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import select
 
 from archives import CT, MR, Object, answered, made, sop_uid, study_uid
-from databases import cluster
 from isocenter import database, dimse
 from isocenter.dicom import uids
 from isocenter.dimse import ProposedContext
@@ -21,12 +20,6 @@ from isocenter.store.filesystem import FilesystemStore
 Cli = Callable[..., Any]
 Start = Callable[..., Any]
 STRICT = {"ISOCENTER_AE": json.dumps([{"title": "ISOCENTER", "validation": "minimal", "validation_failure": "refuse"}])}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Each database in turn, as options of a command."""
-    return () if request.param == "sqlite" else ("--database", cluster().create())
 
 
 def send(server: Any, *objects: Object) -> list[int]:

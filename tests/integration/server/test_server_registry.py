@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from archives import Destination, answered, keys, listening, made, sop_uid, study_uid
-from databases import cluster
 from isocenter import dimse
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import encode
@@ -39,12 +38,6 @@ def call(server: Any, *, called: str = "ISOCENTER", calling: str = "TESTER") -> 
 def moved(association: ClientAssociation, destination: str = "DEST") -> int:
     """The final status of a C-MOVE of the study."""
     return list(association.move(MOVE, STUDY, destination))[-1].status
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Each database in turn, as options of a command."""
-    return () if request.param == "sqlite" else ("--database", cluster().create())
 
 
 @pytest.mark.req("M-SEC-05", "M-MOVE-02", "I-MOVE-ST-08")

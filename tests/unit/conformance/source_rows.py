@@ -229,7 +229,8 @@ def _key(row: Row, facts: Facts) -> bool:
         return True
     over = _LEVELS if level == "ALL" else _LEVELS[: _LEVELS.index(level) + 1] if level in _LEVELS else ()
     found = facts.keys if _return_only(asked) else facts.matched
-    return any((each, path) in found for each in over for path in _paths(row["tag"], facts))
+    paths = _paths(row["tag"], facts) if over else []
+    return any((each, path) in found for each in over for path in paths)
 
 
 def _worklist_key(row: Row, facts: Facts) -> bool:
@@ -238,7 +239,8 @@ def _worklist_key(row: Row, facts: Facts) -> bool:
         return (_WORKLIST, "0000") in facts.understood
     if row["tag"] == "(0008,0005)":
         return True  # in the table of what is returned without being asked for
-    known = any(level == _WORKLIST for level, path in facts.keys if path in _paths(row["tag"], facts))
+    paths = _paths(row["tag"], facts)
+    known = any(level == _WORKLIST for level, path in facts.keys if path in paths)
     unused = "neither" in row["matching_types"] or "return key no" in row["note"]
     return known or unused
 
