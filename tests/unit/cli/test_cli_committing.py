@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from databases import migrated
 from isocenter import database
 from isocenter.archive.commitment.asked import Asked
 from isocenter.archive.commitment.data import Reference, Reported
@@ -25,7 +26,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "data"
     FilesystemStore(folder / "store", durability="process", floor_bytes=0).close()
-    database.migrate(folder / "index.db")
+    migrated(folder)
     (tmp_path / "uids").write_text(f"{CT} 1.2.3\n\n{CT} 1.2.4\n")
     return folder
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from databases import migrated
 from isocenter import database
 from isocenter.cli.app import app
 from isocenter.cli.registering import Name
@@ -24,7 +25,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "data"
     FilesystemStore(folder / "store", durability="process", floor_bytes=0).close()
-    database.migrate(folder / "index.db")
+    migrated(folder)
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from isocenter import database
+from databases import migrated
 from isocenter.cli.app import app
 from isocenter.declarations.workitem import State
 from isocenter.store.filesystem import FilesystemStore
@@ -24,7 +24,7 @@ def worklist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workli
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "data"
     FilesystemStore(folder / "store", durability="process", floor_bytes=0).close()
-    database.migrate(folder / "index.db")
+    migrated(folder)
     made = Worklist(f"sqlite:///{folder / 'index.db'}")
     with closing(made.database):
         yield made
