@@ -136,7 +136,7 @@ def _tag(name: str) -> int | None:
         try:
             return int(name, 16)
         except ValueError:
-            pass
+            pass  # a keyword of eight letters
     return dictionary.tag_of(name)
 
 

@@ -133,13 +133,13 @@ def _by_codec(raw: bytes, codec: str) -> Decoded:
     try:
         return Decoded(raw.decode(codec), True)
     except UnicodeDecodeError:
-        pass
+        pass  # the next reading is less strict
     lenient = LENIENT.get(codec)
     if lenient is not None:
         try:
             return Decoded(raw.decode(lenient), False)
         except UnicodeDecodeError:
-            pass
+            pass  # the last reading takes anything
     return Decoded(raw.decode(codec, "replace"), False)
 
 

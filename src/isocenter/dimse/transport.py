@@ -119,7 +119,7 @@ def _shake_hands(
             session.do_handshake()
             done = True
         except ssl.SSLWantReadError:
-            pass
+            pass  # the peer has the word
         finally:
             sock.sendall(going.read())  # after a failure the alert
         if not done:
@@ -304,7 +304,7 @@ class TlsTransport:
 
     def _leave(self) -> None:
         """What OpenSSL answers by itself; a connection that is lost shows at the next call."""
-        with contextlib.suppress(OSError, PeerTimeout):
+        with contextlib.suppress(OSError, PeerTimeout):  # what came before it is still to be read
             self._plain.send((self._going.read(),))
 
     def send(self, buffers: Sequence[Buffer]) -> None:

@@ -166,7 +166,7 @@ def _sequence(value: bytes, encoding: Encoding) -> Element:
     try:
         return Element("SQ", items(value, encoding))
     except MalformedDataSet:
-        pass
+        pass  # behind UN the items are often implicit (PS3.5 6.2.2)
     try:
         return Element("SQ", items(value, IMPLICIT_LITTLE))
     except MalformedDataSet:

@@ -95,5 +95,5 @@ def _read(path: Path) -> "list[Key]":
         try:
             return [kind.import_key(data)]
         except (JoseError, ValueError, TypeError):
-            continue
+            continue  # a key of another kind
     raise ConfigurationError(f"identity.jwt.keys: {path} holds no public key")

@@ -111,7 +111,7 @@ def _encode_row(texts: list[int], plain: list[Emit], others: Sequence[Callable[[
         try:
             return b"".join([emit(row) for emit in emitters()])
         except UnicodeEncodeError:
-            continue
+            continue  # the next set can say more
     return b"".join([emit(row) for emit in others[-1]()])
 
 

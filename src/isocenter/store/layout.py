@@ -103,7 +103,7 @@ class Layout:
         if path in self._known:
             return
         with self._lock:
-            with suppress(FileExistsError):
+            with suppress(FileExistsError):  # another thread or process was first
                 os.mkdir(path, FOLDER_MODE)
                 if scatter:
                     scatter_folders(path)
