@@ -24,7 +24,7 @@ from isocenter.jobs.queue import Queue, State
 from isocenter.lifecycle.choosing import Rules, compiled, rules_to
 from isocenter.lifecycle.studies import Studies
 from isocenter.lifecycle.working import KIND, enqueue
-from isocenter.server import startup
+from isocenter.server import places
 
 _OPEN = ("waiting", "running")
 _MOST = 1_000_000
@@ -58,7 +58,7 @@ def plan(order: Order, settings: Settings, *, as_json: bool) -> Exit:
     rules = order.rules(settings)
     counts: Counter[_Group] = Counter()
     sizes: Counter[_Group] = Counter()
-    with opened(settings) as index, closing(startup.open_store(settings)) as store:
+    with opened(settings) as index, closing(places.open_store(settings)) as store:
         studies = Studies(index, store, rules, at_once=True)
         found = order.studies or studies.uids()
         for uid in found:
@@ -81,7 +81,7 @@ def plan(order: Order, settings: Settings, *, as_json: bool) -> Exit:
 def run(order: Order, settings: Settings, *, as_json: bool) -> Exit:
     """`compress run`: a job for each study that has something to be compressed, due now."""
     rules = order.rules(settings)
-    with opened(settings) as index, closing(startup.open_store(settings)) as store:
+    with opened(settings) as index, closing(places.open_store(settings)) as store:
         queue, studies = Queue(index), Studies(index, store, rules, at_once=True)
         found = order.studies or studies.uids()
         wanted = [uid for uid in found if next(studies.planned(uid), None) is not None]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 
@@ -15,9 +15,9 @@ from isocenter.archive.edits.checks import Target, identity
 from isocenter.archive.edits.history import conflicts, history
 from isocenter.archive.edits.making import Edited, Edits, Who
 from isocenter.archive.rejection.rejecting import Rejected, Rejecting
-from isocenter.cli import acting, patients
+from isocenter.cli import patients
+from isocenter.cli.doing import How
 from isocenter.cli.ending import Exit, say
-from isocenter.cli.installed import Installation
 from isocenter.cli.opening import opened
 from isocenter.declarations.query_keys import resolve
 from isocenter.declarations.rejections import BY_NAME
@@ -25,7 +25,6 @@ from isocenter.dicom import uids
 from isocenter.dicom.dictionary import entry_of, keyword_of, vr_of
 from isocenter.dicom.person_name import GROUPS
 from isocenter.errors import ConfigurationError
-from isocenter.server.archive import Archive
 from isocenter.server.beside import archive_beside
 
 _WHOLE = frozenset({"LT", "ST", "UT", "UR"})
@@ -33,64 +32,47 @@ _NUMBERS = frozenset({"US", "SS", "UL", "SL", "UV", "SV"})
 _REALS = frozenset({"FL", "FD"})
 
 
-class How(NamedTuple):
-    """What all these commands are told: of which installation, who does it and why, and how to answer."""
-
-    here: Installation
-    as_json: bool
-    by: str = ""
-    why: str = ""
-    dry_run: bool = False
-
-    @property
-    def who(self) -> Who:
-        """Who does it; by default the user of this process."""
-        return Who(self.by or acting.user(), self.why)
-
-    @contextmanager
-    def archive(self) -> Iterator[Archive]:
-        """The archive, to be changed."""
-        with archive_beside(self.here.settings()) as archive:
-            yield archive
-
-    @contextmanager
-    def edits(self) -> Iterator[Edits]:
-        """The edits of the archive."""
-        with self.archive() as archive:
-            yield Edits(archive.database, archive.store, archive.writer, dry_run=self.dry_run)
-
-
 # --- edits
+
+
+def _who(how: How) -> Who:
+    return Who(how.user, how.why)
+
+
+@contextmanager
+def _edits(how: How) -> Iterator[Edits]:
+    with archive_beside(how.settings()) as archive:
+        yield Edits(archive.database, archive.store, archive.writer, dry_run=how.dry_run)
 
 
 def edit(target: Callable[[], Target], words: Sequence[str], removed: Sequence[str], how: How) -> Exit:
     """`edit patient`, `edit study`, `edit series`."""
     changes = changes_of(words, removed)
-    with how.edits() as edits:
-        return _tell(edits.attributes(target(), changes, how.who), how)
+    with _edits(how) as edits:
+        return _tell(edits.attributes(target(), changes, _who(how)), how)
 
 
 def revert(uid: str, how: How) -> Exit:
     """`edit revert`; an edit that a message about a patient made is taken back with all that the message did."""
-    with how.archive() as archive:
-        if not how.dry_run and patients.undone_with(archive, uid, how.who):
+    with archive_beside(how.settings()) as archive:
+        if not how.dry_run and patients.undone_with(archive, uid, _who(how)):
             return Exit.OK
         edits = Edits(archive.database, archive.store, archive.writer, dry_run=how.dry_run)
-        return _tell(edits.revert(uid, how.who), how)
+        return _tell(edits.revert(uid, _who(how)), how)
 
 
 def merge(prior: tuple[str, str], into: tuple[str, str], how: How) -> Exit:
     """`merge-patients`: (Patient ID, issuer) of both."""
-    with how.edits() as edits:
-        return _tell(edits.merge_patients(identity(*prior), identity(*into), how.who), how)
+    with _edits(how) as edits:
+        return _tell(edits.merge_patients(identity(*prior), identity(*into), _who(how)), how)
 
 
 def move(study: str, patient: tuple[str, str], words: Sequence[str], how: How) -> Exit:
     """`move-study`."""
     patient_id, issuer = patient
     named = [f"PatientID={patient_id}", *([f"IssuerOfPatientID={issuer}"] if issuer else []), *words]
-    with how.edits() as edits:
-        return _tell(edits.move_study(study, changes_of(named, ()), how.who), how)
+    with _edits(how) as edits:
+        return _tell(edits.move_study(study, changes_of(named, ()), _who(how)), how)
 
 
 def split(study: str, series: str, to: str, how: How) -> Exit:
@@ -98,8 +80,8 @@ def split(study: str, series: str, to: str, how: How) -> Exit:
     target = to or uids.new_uid()
     if not uids.is_regular(target):
         raise ConfigurationError(f"{target!r} is no UID")
-    with how.edits() as edits:
-        return _tell(edits.split_series(study, series, target, how.who), how)
+    with _edits(how) as edits:
+        return _tell(edits.split_series(study, series, target, _who(how)), how)
 
 
 def changes_of(words: Sequence[str], removed: Sequence[str]) -> dict[str, Any]:
@@ -141,7 +123,7 @@ def _value(vr: str, text: str) -> Any:
 
 
 def _tell(edited: Edited, how: How) -> Exit:
-    if how.as_json:
+    if how.json:
         facts = {"edit": edited.uid, "kind": edited.kind, "objects": edited.objects, "dry_run": how.dry_run}
         typer.echo(json.dumps({**facts, "old": edited.old, "new": edited.new}, ensure_ascii=False))
         return Exit.OK
@@ -168,15 +150,15 @@ def reject(names: Sequence[str], reason: str, modifier: str, how: How) -> Exit:
     if title is None:
         raise ConfigurationError(f"--reason is one of {', '.join(BY_NAME)}")
     study, series, sop = (*names, "", "")[:3]
-    with how.archive() as archive:
-        ae = how.here.settings().aes[0].title
+    with archive_beside(how.settings()) as archive:
+        ae = how.settings().aes[0].title
         rejecting = Rejecting(archive.database, archive.ingest, ae, dry_run=how.dry_run)
-        made = rejecting.reject(title, study, series, sop, how.who, modifier=modifier)
+        made = rejecting.reject(title, study, series, sop, _who(how), modifier=modifier)
     return _tell_rejected(made, title.meaning, how)
 
 
 def _tell_rejected(made: Rejected, meaning: str, how: How) -> Exit:
-    if how.as_json:
+    if how.json:
         facts = {"note": made.note_uid, "title": meaning, "objects": made.instances, "dry_run": how.dry_run}
         typer.echo(json.dumps(facts))
     else:
@@ -187,8 +169,8 @@ def _tell_rejected(made: Rejected, meaning: str, how: How) -> Exit:
 def unreject(names: Sequence[str], how: How) -> Exit:
     """`unreject`."""
     study, series, sop = (*names, "", "")[:3]
-    with how.edits() as edits:
-        edited = edits.unreject(study, series, sop, how.who)
+    with _edits(how) as edits:
+        edited = edits.unreject(study, series, sop, _who(how))
     _tell(edited, how)
     return Exit.OK if edited.objects or how.dry_run else Exit.SOME_FAILED
 
@@ -198,9 +180,9 @@ def unreject(names: Sequence[str], how: How) -> Exit:
 
 def audit(limit: int, how: How) -> Exit:
     """`audit list`."""
-    with opened(how.here.settings()) as index:
+    with opened(how.settings()) as index:
         entries = history(index, limit=limit)
-    if how.as_json:
+    if how.json:
         facts = [{**entry._asdict(), "at": _time(entry.at)} for entry in entries]
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return Exit.OK
@@ -214,9 +196,9 @@ def audit(limit: int, how: How) -> Exit:
 
 def list_conflicts(how: How, *, settled: bool) -> Exit:
     """`conflict list`."""
-    with opened(how.here.settings()) as index:
+    with opened(how.settings()) as index:
         found = list(conflicts(index, all_of_them=settled))
-    if how.as_json:
+    if how.json:
         typer.echo(json.dumps([{**one, "opened_at": _time(one["opened_at"])} for one in found]))
         return Exit.OK
     for one in found:
@@ -228,13 +210,13 @@ def list_conflicts(how: How, *, settled: bool) -> Exit:
 
 def settle(number: int, how: How) -> Exit:
     """`conflict settle`."""
-    with opened(how.here.settings()) as index:
+    with opened(how.settings()) as index:
         named = next((one for one in conflicts(index) if one["id"] == number), None)
     if named is None:
         raise ConfigurationError(f"there is no open conflict {number}")
     fields = {name: str(named[name]) for name in ("kind", "study_uid", "series_uid", "sop_uid", "store_key")}
-    with how.edits() as edits:
-        return _tell(edits.settle(fields, how.who), how)
+    with _edits(how) as edits:
+        return _tell(edits.settle(fields, _who(how)), how)
 
 
 def _time(at: int) -> str:

@@ -25,7 +25,7 @@ from isocenter.rules import compiled
 from isocenter.server.archive import Archive
 from isocenter.server.beside import archive_beside
 from isocenter.server.origins import origin_of
-from isocenter.server.startup import open_store
+from isocenter.server.places import open_store
 from isocenter.store.api import Exceptional, Store
 
 

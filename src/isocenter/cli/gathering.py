@@ -14,13 +14,14 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def gathered(command: Command, parameter: str, kind: type[Any], *, without: Collection[str] = ()) -> Command:
-    """The command with the options of `kind` in place of `parameter`. Fields `without` an option have their default."""
+    """The command with the options of `kind` in place of `parameter`, its own before those that it inherits. Fields
+    `without` an option have their default."""
     hints = get_type_hints(kind, include_extras=True)
     added = [
         inspect.Parameter(
             each.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=each.default, annotation=hints[each.name]
         )
-        for each in fields(kind)
+        for each in sorted(fields(kind), key=lambda field: field.name not in kind.__annotations__)
         if each.name not in without
     ]
     own = inspect.signature(command).parameters

@@ -22,8 +22,8 @@ from isocenter.imaging.engine import engine_of
 from isocenter.index import rebuild as rebuilding
 from isocenter.jobs import indexing
 from isocenter.lifecycle.proving import PROVED, prove
+from isocenter.server import assumed, places, startup, tokens
 from isocenter.server import backup as backing
-from isocenter.server import startup, tokens
 from isocenter.store.api import Finding, Store
 from isocenter.store.verify import verify as verified
 
@@ -33,7 +33,7 @@ _GOOD = frozenset({"sound", "no-digest", PROVED})
 def new_token(here: Installation) -> Exit:
     """`token`: works at once, also in a running server."""
     settings = here.settings()
-    startup.make_data_folder(settings)
+    places.make_data_folder(settings)
     if settings.http.token:
         raise ConfigurationError("http.token: the token is set in the settings; change it there")
     typer.echo(tokens.renew(settings.data))
@@ -43,12 +43,12 @@ def new_token(here: Installation) -> Exit:
 def rebuild(here: Installation, *, as_json: bool) -> Exit:
     """`index rebuild`."""
     settings = _archive(here)
-    store = startup.open_store(settings)
+    store = places.open_store(settings)
     with store.exclusive():
         database.migrate(settings.database_url)
         index = database.open(settings.database_url, pool_size=2)
         with closing(index), bar("rebuilding") as advance:
-            assume = startup.assumptions(settings, index)
+            assume = assumed.assumptions(settings, index)
             report = rebuilding.rebuild(store, index, compare=likeness, assume=assume, progress=advance)
             indexing.note_indexed(index, settings.index.attributes)
         startup.note_stop(settings, store)
@@ -86,7 +86,7 @@ def verify(here: Installation, *, pixels: bool = False, as_json: bool = False) -
     """`store verify`: every object against its digest, and every row of the index against the store. `pixels`: also the
     decoded samples of what was compressed here against those that it was made of."""
     settings = _archive(here)
-    store = startup.open_store(settings)
+    store = places.open_store(settings)
     verdicts: Counter[str] = Counter()
     bad: list[dict[str, str]] = []
     with bar("verifying") as advance, _proofs(store, settings, wanted=pixels) as proof:
@@ -136,7 +136,7 @@ def _proofs(
 
 def _missing(settings: Settings, store: Store) -> list[str]:
     try:
-        if settings.sqlite and not (path := startup.sqlite_file(settings)).exists():
+        if settings.sqlite and not (path := places.sqlite_file(settings)).exists():
             raise ConfigurationError(f"database: there is no {path}")
         database.check_schema(settings.database_url)
     except ConfigurationError as error:

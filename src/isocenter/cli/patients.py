@@ -1,18 +1,15 @@
 """`isocenter patients`: what messages, and people, did to patients across archive, worklist and procedure steps."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 
 from isocenter.archive.edits.checks import identity
 from isocenter.archive.edits.making import Who
-from isocenter.cli import acting
+from isocenter.cli.doing import How
 from isocenter.cli.ending import Exit, say
-from isocenter.cli.installed import Installation
 from isocenter.cli.opening import opened
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError
@@ -20,36 +17,15 @@ from isocenter.server.archive import Archive
 from isocenter.server.beside import archive_beside
 from isocenter.server.registering import registered as parts_of
 from isocenter.workflow.patients import registered
-from isocenter.workflow.patients.composing import Patients
 from isocenter.workflow.patients.undoing import Done, listed, of_edit
-
-
-class How(NamedTuple):
-    """What these commands are told: of which installation, who does it and why, and how to answer."""
-
-    here: Installation
-    as_json: bool
-    by: str = ""
-    why: str = ""
-
-    @property
-    def who(self) -> Who:
-        """Who does it; by default the user of this process."""
-        return Who(self.by or acting.user(), self.why)
-
-    @contextmanager
-    def parts(self) -> Iterator[Patients]:
-        """What changes patients."""
-        with archive_beside(self.here.settings()) as archive:
-            yield parts_of(archive)
 
 
 def events(patient: tuple[str, str], limit: int, how: How) -> Exit:
     """`patients events`: of all, or of the patient of this id and issuer."""
     named = identity(*patient) if patient[0] else ""
-    with opened(how.here.settings()) as index, index.reading() as connection:
+    with opened(how.settings()) as index, index.reading() as connection:
         found = listed(connection, identity=named, limit=limit)
-    if how.as_json:
+    if how.json:
         typer.echo(json.dumps([_facts(one) for one in found], ensure_ascii=False))
         return Exit.OK
     for one in found:
@@ -72,11 +48,11 @@ def _line(one: Done) -> str:
 def show(patient: tuple[str, str], how: How) -> Exit:
     """`patients show`."""
     named = identity(*patient)
-    with opened(how.here.settings()) as index:
+    with opened(how.settings()) as index:
         found = _registered(index, named)
     if found is None:
         raise ConfigurationError("no such patient is registered")
-    if how.as_json:
+    if how.json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return Exit.OK
     typer.echo(named)
@@ -109,16 +85,16 @@ def _registered(index: Database, named: str) -> dict[str, Any] | None:
 
 def merge(prior: tuple[str, str], into: tuple[str, str], how: How) -> Exit:
     """`patients merge`: (Patient ID, issuer) of both."""
-    with how.parts() as parts:
-        parts.messages.merge(identity(*prior), identity(*into), how.who)
+    with archive_beside(how.settings()) as archive:
+        parts_of(archive).messages.merge(identity(*prior), identity(*into), Who(how.user, how.why))
     say("merged")
     return Exit.OK
 
 
 def undo(number: int, how: How) -> Exit:
     """`patients undo`."""
-    with how.parts() as parts:
-        return _told_undone(parts.undoing.undo(number, how.who))
+    with archive_beside(how.settings()) as archive:
+        return _told_undone(parts_of(archive).undoing.undo(number, Who(how.user, how.why)))
 
 
 def undone_with(archive: Archive, edit: str, who: Who) -> bool:

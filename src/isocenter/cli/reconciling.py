@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 import typer
 
-from isocenter.cli import acting
+from isocenter.cli.doing import How
 from isocenter.cli.editing import changes_of
 from isocenter.cli.ending import Exit, say
-from isocenter.cli.installed import Installation
 from isocenter.cli.opening import opened
 from isocenter.config import HostedAE
 from isocenter.database import Database
@@ -22,7 +21,7 @@ from isocenter.exchange.peers import Peers
 from isocenter.exchange.turns import Turns
 from isocenter.registry.roster import Directory, Fixed, merged
 from isocenter.registry.stored import read
-from isocenter.server.startup import open_store
+from isocenter.server.places import open_store
 from isocenter.workflow.reconciling.deciding import Desk, Who
 from isocenter.workflow.reconciling.matching import asked_by_hand
 from isocenter.workflow.reconciling.overview import Overview, shown
@@ -34,43 +33,9 @@ _MOST = 10_000
 
 
 @dataclass(frozen=True)
-class How:
-    """What all these commands are told: of which installation, who decides and why, and how to answer."""
-
-    here: Installation
-    as_json: bool
-    by: str = ""
-    why: str = ""
-
-    @property
-    def who(self) -> Who:
-        """Who decides; by default the user of this process."""
-        return Who(self.by or f"cli:{acting.user()}", self.why)
-
-    @contextmanager
-    def index(self) -> Iterator[Database]:
-        """The database."""
-        with opened(self.here.settings()) as index:
-            yield index
-
-    @contextmanager
-    def room(self) -> Iterator["_Room"]:
-        """What a decision needs."""
-        settings = self.here.settings()
-        with opened(settings) as index:
-            with index.reading(snapshot=True) as connection:
-                directory = Fixed(merged(settings, read(connection)).settings)
-            store = open_store(settings)
-            try:
-                desk = Desk(index, store, lambda title: _ae(directory, title).reconciling)
-                peers = Peers(directory.now().settings, directory, Turns(settings.run_folder))
-                yield _Room(index, desk, Worklists(index, peers), directory)
-            finally:
-                store.close()
-
-
-@dataclass(frozen=True)
 class _Room:
+    """What a decision needs."""
+
     index: Database
     desk: Desk
     worklists: Worklists
@@ -81,13 +46,32 @@ def _ae(directory: Directory, title: str) -> HostedAE:
     return directory.now().settings.ae(title) or HostedAE(title=title, role="reconcile")
 
 
+@contextmanager
+def _room(how: How) -> Iterator[_Room]:
+    settings = how.settings()
+    with opened(settings) as index:
+        with index.reading(snapshot=True) as connection:
+            directory = Fixed(merged(settings, read(connection)).settings)
+        store = open_store(settings)
+        try:
+            desk = Desk(index, store, lambda title: _ae(directory, title).reconciling)
+            peers = Peers(directory.now().settings, directory, Turns(settings.run_folder))
+            yield _Room(index, desk, Worklists(index, peers), directory)
+        finally:
+            store.close()
+
+
+def _who(how: How) -> Who:
+    return Who(how.by or f"cli:{how.user}", how.why)
+
+
 def list_all(state: str, ae: str, how: How) -> Exit:
     """`reconcile list`."""
-    with how.index() as index:
+    with opened(how.settings()) as index:
         overview = Overview(index)
         found = overview.listed(states=_states(state), ae=ae, limit=_MOST)
         steps = overview.steps(limit=_MOST)
-    if how.as_json:
+    if how.json:
         typer.echo(json.dumps({"studies": [one.told() for one in found], "steps": steps}))
         return Exit.OK
     for one in found:
@@ -106,7 +90,7 @@ def list_all(state: str, ae: str, how: How) -> Exit:
 
 def show(number: int, how: How) -> Exit:
     """`reconcile show`."""
-    with how.index() as index:
+    with opened(how.settings()) as index:
         found = Overview(index).detailed(number)
     return _tell(found, how)
 
@@ -114,7 +98,7 @@ def show(number: int, how: How) -> Exit:
 def search(number: int, words: Sequence[str], how: How) -> Exit:
     """`reconcile search`."""
     keys = dict(_key(word) for word in words)
-    with how.room() as room:
+    with _room(how) as room:
         overview = Overview(room.index)
         study = overview.study(number)
         found = room.worklists.search(_ae(room.directory, study.ae), asked_by_hand(keys))
@@ -125,22 +109,22 @@ def search(number: int, words: Sequence[str], how: How) -> Exit:
 def choose(number: int, candidate: int, words: Sequence[str], how: How) -> Exit:
     """`reconcile choose`."""
     extra = changes_of(words, ())
-    with how.room() as room:
-        return _decided(room.desk.choose(number, candidate - 1, how.who, extra=extra), how)
+    with _room(how) as room:
+        return _decided(room.desk.choose(number, candidate - 1, _who(how), extra=extra), how)
 
 
 def type_in(number: int, words: Sequence[str], how: How) -> Exit:
     """`reconcile type`."""
     changes = changes_of(words, ())
-    with how.room() as room:
-        return _decided(room.desk.type_in(number, changes, how.who), how)
+    with _room(how) as room:
+        return _decided(room.desk.type_in(number, changes, _who(how)), how)
 
 
 def decide(number: int, what: Literal["release", "reject", "reopen"], how: How) -> Exit:
     """`reconcile release`, `reconcile reject`, `reconcile reopen`."""
-    with how.room() as room:
+    with _room(how) as room:
         does = {"release": room.desk.release, "reject": room.desk.reject, "reopen": room.desk.reopen}
-        return _decided(does[what](number, how.who), how)
+        return _decided(does[what](number, _who(how)), how)
 
 
 def _key(word: str) -> tuple[str, str]:
@@ -161,7 +145,7 @@ def _states(text: str) -> frozenset[State]:
 
 
 def _decided(study: Study, how: How) -> Exit:
-    if how.as_json:
+    if how.json:
         typer.echo(json.dumps(shown(study)))
     else:
         changed = len(study.decision.changes) if study.decision is not None else 0
@@ -170,7 +154,7 @@ def _decided(study: Study, how: How) -> Exit:
 
 
 def _tell(found: dict[str, Any], how: How) -> Exit:
-    if how.as_json:
+    if how.json:
         typer.echo(json.dumps(found))
         return Exit.OK
     typer.echo(f"study {found['id']} of {found['ae']}: {found['state']} {found['finding']}".rstrip())

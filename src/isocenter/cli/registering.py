@@ -19,7 +19,7 @@ from isocenter.config import Entry, HostedAE, Kind, Loaded, Peer, Settings, from
 from isocenter.errors import ConfigurationError
 from isocenter.registry.changing import Changed, Registry
 from isocenter.registry.roster import Note, Roster, Row, named
-from isocenter.server.startup import open_store
+from isocenter.server.places import open_store
 
 
 class Name(NamedTuple):

@@ -18,9 +18,10 @@ from isocenter.index.keys import wanted
 from isocenter.index.remote import RemoteWriter
 from isocenter.index.shared import SharedWriter
 from isocenter.index.writer import LocalWriter, Writer
+from isocenter.server.assumed import assumptions
 from isocenter.server.barrier import Barrier
 from isocenter.server.board import State
-from isocenter.server.startup import assumptions, open_store
+from isocenter.server.places import open_store
 from isocenter.server.supervisor import Worker
 from isocenter.store.filesystem import FilesystemStore
 

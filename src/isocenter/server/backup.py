@@ -30,7 +30,7 @@ from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.errors import ConfigurationError, Reason, Refused
 from isocenter.index.tables import instance, instance_version, non_patient_instance
-from isocenter.server import deidentifying, startup, tokens
+from isocenter.server import deidentifying, places, startup, tokens
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
 from isocenter.store.recovery import has_mark
@@ -85,7 +85,7 @@ def backup(settings: Settings, folder: Path, *, copy: bool = False) -> Manifest:
         raise ConfigurationError(f"{folder} exists; a backup wants a new folder") from error
     made_at = time.time_ns() // 1000
     index = _copy_index(settings, folder)
-    store = startup.open_store(settings)
+    store = places.open_store(settings)
     objects, size = _copy_store(store, folder / "store", link=not copy)
     _copy_settings(settings.data, folder / "settings")
     manifest = Manifest(store.archive_id, made_at, index, objects, size)
@@ -113,9 +113,9 @@ def restore(settings: Settings, folder: Path, progress: Progress = lambda _done,
     """Bring `folder` back into the data folder of `settings`, which must hold no archive, adopt what came after the
     index was copied, and verify every object."""
     manifest = read_manifest(folder)
-    if settings.store_root.exists() or (settings.sqlite and startup.sqlite_file(settings).exists()):
+    if settings.store_root.exists() or (settings.sqlite and places.sqlite_file(settings).exists()):
         raise ConfigurationError(f"data: {settings.data} holds an archive already")
-    startup.make_data_folder(settings)
+    places.make_data_folder(settings)
     draft = settings.data / "store.restoring"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(folder / "store", draft)
@@ -127,7 +127,7 @@ def restore(settings: Settings, folder: Path, progress: Progress = lambda _done,
 
 
 def _checked(settings: Settings, progress: Progress) -> Restored:
-    store = startup.open_store(settings)
+    store = places.open_store(settings)
     with store.exclusive():
         adopted = int(startup.prepare(settings, store)["adopted"])
         startup.note_stop(settings, store)
@@ -183,7 +183,7 @@ def _dumped(url: URL, folder: Path) -> str:
 
 def _restore_index(settings: Settings, folder: Path, manifest: Manifest) -> None:
     if manifest.index == _SQLITE_COPY and settings.sqlite:
-        place = startup.sqlite_file(settings)
+        place = places.sqlite_file(settings)
         shutil.copyfile(folder / _SQLITE_COPY, place)
         place.chmod(0o600)
     elif manifest.index == _POSTGRESQL_COPY and not settings.sqlite:
@@ -233,10 +233,10 @@ def _copy_store(store: FilesystemStore, to: Path, *, link: bool) -> tuple[int, i
 
 def _copy_held(root: Path, to: Path, take: "_Taking") -> None:
     """Copy what waits for reconciliation. Before the archive's objects: what goes there meanwhile is copied there."""
-    held = root / startup.HELD
+    held = root / places.HELD
     if not (held / "archive.json").exists():
         return
-    take.file(held / "archive.json", to / startup.HELD / "archive.json")
+    take.file(held / "archive.json", to / places.HELD / "archive.json")
     for path in _files(held / "objects"):
         try:
             complete = has_mark(str(path))

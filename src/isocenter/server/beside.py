@@ -15,7 +15,7 @@ from isocenter.index.keys import wanted
 from isocenter.index.remote import RemoteWriter
 from isocenter.index.writer import LocalWriter, Writer
 from isocenter.server.archive import Archive, index_socket
-from isocenter.server.startup import open_store, sockets_folder, sqlite_file
+from isocenter.server.places import open_store, sockets_folder, sqlite_file
 from isocenter.store.filesystem import FilesystemStore
 
 

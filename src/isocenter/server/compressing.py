@@ -11,7 +11,7 @@ from isocenter.lifecycle.choosing import Rules, compiled
 from isocenter.lifecycle.compressing import Compressor
 from isocenter.lifecycle.working import FOLLOWING, KIND, Following, Work
 from isocenter.server.archive import Archive
-from isocenter.server.startup import assumptions
+from isocenter.server.assumed import assumptions
 
 
 def work(archive: Archive, settings: Settings, rules: Rules) -> Work:

@@ -12,7 +12,7 @@ from isocenter.errors import ConfigurationError, IsocenterError, Refused
 from isocenter.lifecycle import choosing
 from isocenter.rules import compiled
 from isocenter.security.checks import check_security
-from isocenter.server import startup
+from isocenter.server import places, startup
 from isocenter.server.banner import banner
 from isocenter.server.board import Board, counts
 from isocenter.server.ports import Listeners, ae_ports, bind, drop, with_own, with_tls, write_ports
@@ -36,11 +36,11 @@ def serve(settings: Settings, reload: Callable[[], Settings]) -> int:
     telemetry.configure(settings.log_level)
     limit_arenas()
     _check_rules(settings)
-    startup.make_data_folder(settings)
-    store = startup.open_store(settings)
+    places.make_data_folder(settings)
+    store = places.open_store(settings)
     with store.exclusive():
         listeners = bind(settings)
-        folder = startup.make_run_folder(settings)
+        folder = places.make_run_folder(settings)
         try:
             prepared = call(lambda: startup.prepare(settings, store))
             held = startup.with_registry(settings, prepared)
@@ -52,7 +52,7 @@ def serve(settings: Settings, reload: Callable[[], Settings]) -> int:
             return status
         finally:
             listeners.close()
-            startup.remove_run_folder(settings, folder)
+            places.remove_run_folder(settings, folder)
 
 
 def _supervise(

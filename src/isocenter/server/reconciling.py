@@ -12,7 +12,7 @@ from isocenter.index.keys import wanted
 from isocenter.jobs import Handler, Queue, Runner
 from isocenter.registry.roster import Directory
 from isocenter.server.archive import Archive
-from isocenter.server.startup import assumptions
+from isocenter.server.assumed import assumptions
 from isocenter.store.filesystem import FilesystemStore
 from isocenter.workflow.reconciling import adopting, following, holding
 from isocenter.workflow.reconciling.correcting import Correcting

@@ -4,16 +4,10 @@ All of it runs in a child of its own (`process.call`), so that the supervisor ne
 what only a migration needs.
 """
 
-import json
-import os
-import stat
-import tempfile
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from functools import cache
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,83 +18,20 @@ from isocenter import telemetry
 from isocenter.archive.likeness import likeness
 from isocenter.config import HostedAE, Peer, Settings
 from isocenter.database import Database, facts
-from isocenter.dicom.part10 import Receipt
 from isocenter.errors import ConfigurationError, Refused
 from isocenter.index import rebuild
-from isocenter.index.keys import wanted
 from isocenter.index.writer import LocalWriter
 from isocenter.jobs import indexing
-from isocenter.registry import stored
-from isocenter.registry.roster import merged, titles_of
+from isocenter.registry.roster import titles_of
 from isocenter.server import integrity, salvaging, tokens, workitems
+from isocenter.server.assumed import assumptions, with_stored
+from isocenter.server.places import HELD, sqlite_file
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
 
 log = telemetry.logger("server.startup")
 
 _LAST_STOP = "last-stop"
-HELD = "held"
-"""The folder in the store's where studies wait for reconciliation."""
-_SOCKETS = "sockets.json"
-_LONGEST_SOCKET = 90
-"""A unix socket's path has room for 107 bytes; names in the run folder stay below the difference."""
-
-
-def open_store(settings: Settings) -> FilesystemStore:
-    """The store of this installation. Each process opens its own."""
-    return FilesystemStore(settings.store_root, durability=settings.durability, floor_bytes=settings.free_space_floor)
-
-
-def sqlite_file(settings: Settings) -> Path:
-    """The file of an SQLite index."""
-    return Path(settings.database_url.partition("///")[2].partition("?")[0])
-
-
-def make_data_folder(settings: Settings) -> None:
-    """The data folder, for this user alone."""
-    try:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"data: cannot make {settings.data}: {error.strerror}") from error
-    if not os.access(settings.data, os.R_OK | os.W_OK | os.X_OK):
-        raise ConfigurationError(f"data: {settings.data} can't be written")
-
-
-def make_run_folder(settings: Settings) -> Path:
-    """Where sockets and `ports.json` lie: `run` in the data folder. Emptied, since the caller holds the store.
-
-    Where that path is too long for a socket, the sockets lie in a private folder under the system's temporary one.
-    """
-    folder = settings.run_folder
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _empty(folder)
-    if len(os.fsencode(folder.absolute())) <= _LONGEST_SOCKET:
-        return folder.absolute()
-    elsewhere = Path(tempfile.mkdtemp(prefix="isocenter-"))
-    (folder / _SOCKETS).write_text(json.dumps(str(elsewhere)))
-    return elsewhere
-
-
-def sockets_folder(settings: Settings) -> Path:
-    """Where the running server's sockets lie, as `make_run_folder` chose it."""
-    try:
-        return Path(json.loads((settings.run_folder / _SOCKETS).read_text()))
-    except (OSError, ValueError):
-        return settings.run_folder.absolute()
-
-
-def remove_run_folder(settings: Settings, folder: Path) -> None:
-    """Leave nothing behind that says that a server runs."""
-    for place in {folder, settings.run_folder}:
-        _empty(place)
-    if folder != settings.run_folder.absolute():
-        folder.rmdir()
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if stat.S_ISSOCK(entry.lstat().st_mode) or entry.suffix in (".json", ".new"):
-            entry.unlink(missing_ok=True)
 
 
 def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
@@ -123,7 +54,7 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
         adopted = _reconcile(settings, store, index, fresh=fresh)
         if damaged is not None:
             salvaging.salvage(damaged, index)
-        held = _merged(settings, index)
+        held = with_stored(settings, index)
         _adopt_held(settings, held, index)
         workitems.restarted(index, held)
     finally:
@@ -141,7 +72,7 @@ def registered(settings: Settings) -> dict[str, Any]:
 
     with closing(database.open(settings.database_url, pool_size=1)) as index:
         try:
-            return _plain(_merged(settings, index))
+            return _plain(with_stored(settings, index))
         except DatabaseError as error:
             raise ConfigurationError(f"database: it can't be read ({type(error).__name__})") from error
 
@@ -162,11 +93,6 @@ def with_registry(settings: Settings, prepared: dict[str, Any]) -> Settings:
 def stored_aes(settings: Settings, held: Settings) -> frozenset[str]:
     """The titles of the AEs of `held` that only the database names."""
     return frozenset(ae.title for ae in held.aes) - titles_of(settings)["ae"]
-
-
-def _merged(settings: Settings, index: Database) -> Settings:
-    with index.reading(snapshot=True) as connection:
-        return merged(settings, stored.read(connection)).settings
 
 
 def _is_usable(settings: Settings, store: Store) -> bool:
@@ -229,30 +155,9 @@ def _adopt(settings: Settings, store: FilesystemStore, index: Database, keys: It
 def _adopt_held(settings: Settings, held: Settings, index: Database) -> None:
     """What waits for reconciliation is known too. `held`: the settings with the stored AEs."""
     if (settings.store_root / HELD).exists():
-        from isocenter.server import reconciling  # it builds upon this module
+        from isocenter.server import reconciling  # only where something is held: it has much to import
 
         reconciling.adopt(settings, held, index)
-
-
-def assumptions(settings: Settings, index: Database) -> rebuild.Assume:
-    """What is configured for the sender of an object that is adopted, in the settings or in `index`.
-
-    That is looked up with the first object: what makes the index anew brings back its AEs and peers before.
-    """
-
-    configured = cache(lambda: _merged(settings, index))
-    indexed = wanted(settings.index.attributes)
-
-    def assume(receipt: Receipt) -> rebuild.Assumed:
-        titled = configured().peers_titled(receipt.sending_aet)
-        ae = configured().ae(receipt.receiving_aet) or configured().aes[0]
-        if not titled:
-            return rebuild.Assumed("", ae.character_set, indexed)
-        here = [peer for peer in titled if receipt.address in (peer.host, *peer.addresses)]
-        peer = (here or titled)[0]
-        return rebuild.Assumed(peer.issuer, peer.character_set or ae.character_set, indexed)
-
-    return assume
 
 
 def _in_step(store: Store, index: Database) -> bool:

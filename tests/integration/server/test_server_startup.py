@@ -18,7 +18,7 @@ from isocenter.dicom.part10 import Receipt
 from isocenter.index import tables
 from isocenter.index.rebuild import Assumed
 from isocenter.registry.changing import Registry
-from isocenter.server import startup
+from isocenter.server import assumed, places, startup
 from isocenter.server.banner import banner
 from isocenter.server.ports import Listeners
 from isocenter.workflow.worklist.entries import Worklist
@@ -28,8 +28,8 @@ from isocenter.workflow.worklist.entries import Worklist
 def settings(tmp_path: Path) -> Settings:
     """An installation with five objects, stopped."""
     made = Settings(data=tmp_path / "data")
-    startup.make_data_folder(made)
-    store = startup.open_store(made)
+    places.make_data_folder(made)
+    store = places.open_store(made)
     with store.exclusive():
         startup.prepare(made, store)
         with closing(database.open(made.database_url)) as index:
@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def started(settings: Settings) -> int:
     """Prepare a start; how many objects it adopted."""
-    store = startup.open_store(settings)
+    store = places.open_store(settings)
     with store.exclusive():
         return int(startup.prepare(settings, store)["adopted"])
 
@@ -67,7 +67,7 @@ def test_after_a_clean_stop_nothing_is_compared(settings: Settings) -> None:
 
 @pytest.mark.parametrize("content", [b"no database at all" * 1000, b"SQLite format 3\0" + b"\xa5" * 8000])
 def test_a_file_that_is_no_database_is_put_aside(settings: Settings, content: bytes) -> None:
-    startup.sqlite_file(settings).write_bytes(content)
+    places.sqlite_file(settings).write_bytes(content)
     assert started(settings) == 5
     assert instances(settings) == 5
     assert damaged(settings) == ["index.db.damaged"]
@@ -80,7 +80,7 @@ def test_the_workflow_is_taken_out_of_a_damaged_file(settings: Settings) -> None
         for number in range(400):
             worklist.put(connection, f"order {number}", item(number))
         connection.exec_driver_sql("DELETE FROM archive WHERE name = 'last-stop'")
-    with closing(sqlite3.connect(startup.sqlite_file(settings))) as file:
+    with closing(sqlite3.connect(places.sqlite_file(settings))) as file:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with closing(database.open(settings.database_url)) as index, index.reading() as connection:
         page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
@@ -89,7 +89,7 @@ def test_the_workflow_is_taken_out_of_a_damaged_file(settings: Settings) -> None
         leaf = "SELECT pageno FROM dbstat WHERE name = 'worklist_item' AND pagetype = 'leaf' ORDER BY pageno"
         worklist_pages = [row[0] for row in connection.exec_driver_sql(leaf)]
     broken = [*archive, worklist_pages[len(worklist_pages) // 2]]
-    with startup.sqlite_file(settings).open("r+b") as pages_of:
+    with places.sqlite_file(settings).open("r+b") as pages_of:
         for page in broken:
             pages_of.seek((page - 1) * page_size)
             pages_of.write(b"\xa5" * page_size)
@@ -115,7 +115,7 @@ def item(number: int) -> dict[str, Any]:
 
 
 def test_an_empty_file_is_a_lost_index(settings: Settings) -> None:
-    startup.sqlite_file(settings).write_bytes(b"")
+    places.sqlite_file(settings).write_bytes(b"")
     assert started(settings) == 5
     assert damaged(settings) == []
 
@@ -138,7 +138,7 @@ def test_an_interrupted_rebuild_is_finished(settings: Settings) -> None:
             raise KeyboardInterrupt
 
     with closing(database.open(settings.database_url)) as index, pytest.raises(KeyboardInterrupt):
-        rebuild(startup.open_store(settings), index, progress=interrupt)
+        rebuild(places.open_store(settings), index, progress=interrupt)
     assert instances(settings) < 5
     started(settings)
     assert instances(settings) == 5
@@ -148,24 +148,24 @@ def change(settings: Settings, action: Callable[[Registry], object]) -> None:
     """Change the stored AEs and peers, while no server runs."""
     with (
         closing(database.open(settings.database_url)) as index,
-        closing(startup.open_store(settings)) as store,
+        closing(places.open_store(settings)) as store,
     ):
         action(Registry(index, store, settings))
 
 
 def lose(settings: Settings) -> None:
     """The index is gone."""
-    startup.sqlite_file(settings).unlink()
+    places.sqlite_file(settings).unlink()
 
 
 def damage(settings: Settings) -> None:
     """The index is no database any more."""
-    startup.sqlite_file(settings).write_bytes(b"SQLite format 3\0" + b"\xa5" * 8000)
+    places.sqlite_file(settings).write_bytes(b"SQLite format 3\0" + b"\xa5" * 8000)
 
 
 def titles(settings: Settings) -> tuple[list[str], list[str]]:
     """Which AEs and peers a start finds."""
-    store = startup.open_store(settings)
+    store = places.open_store(settings)
     with store.exclusive():
         found = startup.with_registry(settings, startup.prepare(settings, store))
     return [ae.title for ae in found.aes], [peer.title for peer in found.peers]
@@ -186,19 +186,19 @@ def test_stored_aes_and_peers_outlive_the_index(settings: Settings, harm: Callab
 
 def test_an_older_index_learns_of_later_changes(settings: Settings, tmp_path: Path) -> None:
     change(settings, lambda registry: registry.add("peer", "OLD", "", []))
-    shutil.copy(startup.sqlite_file(settings), tmp_path / "copy.db")
+    shutil.copy(places.sqlite_file(settings), tmp_path / "copy.db")
     change(settings, lambda registry: registry.remove("peer", "OLD", None))
     change(settings, lambda registry: registry.add("peer", "NEW", "", []))
     lose(settings)
-    shutil.copy(tmp_path / "copy.db", startup.sqlite_file(settings))
-    with closing(startup.open_store(settings)) as store:
+    shutil.copy(tmp_path / "copy.db", places.sqlite_file(settings))
+    with closing(places.open_store(settings)) as store:
         store.remove_pack("last-stop")  # as after a run of the server since the copy
     assert titles(settings)[1] == ["NEW"]
 
 
 def test_they_come_back_without_any_object(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path / "data")
-    startup.make_data_folder(settings)
+    places.make_data_folder(settings)
     assert titles(settings) == (["ISOCENTER"], [])
     change(settings, lambda registry: registry.add("peer", "WS", "", []))
     lose(settings)
@@ -223,7 +223,7 @@ def test_assumptions_are_those_of_settings_and_database(settings: Settings) -> N
     change(own, lambda registry: registry.add("ae", "CACHE", "", ["character_set=ISO_IR 144"]))
 
     with closing(database.open(own.database_url)) as index:
-        assume = startup.assumptions(own, index)
+        assume = assumed.assumptions(own, index)
         assert assume(Receipt("CT1", "FILED", "10.0.0.1", 0, "")) == Assumed("A", "ISO_IR 100")
         assert assume(Receipt("CT1", "CACHE", "10.0.0.2", 0, "")) == Assumed("B", "ISO_IR 144")
         assert assume(Receipt("MR1", "GONE", "10.0.0.3", 0, "")) == Assumed("", "ISO_IR 6")
@@ -233,7 +233,7 @@ def test_the_banner_counts_what_is_stored(settings: Settings) -> None:
     known = replace(settings, dicom_policy="known-peers", peers=(Peer(title="CT1"),))
     change(known, lambda registry: registry.add("peer", "WS", "", []))
     change(known, lambda registry: registry.add("ae", "CACHE", "", []))
-    store = startup.open_store(known)
+    store = places.open_store(known)
     with store.exclusive():
         prepared = startup.prepare(known, store)
     listeners = Listeners(None, None, 11112, 8042)  # type: ignore[arg-type]

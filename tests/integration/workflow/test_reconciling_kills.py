@@ -212,7 +212,7 @@ def test_a_backup_has_what_is_held(bench: Bench, tmp_path: Path) -> None:
 def test_what_a_lost_database_had_held_is_held_again_at_the_start(bench: Bench, tmp_path: Path) -> None:
     from isocenter import database
     from isocenter.config import HostedAE, Settings
-    from isocenter.server import startup
+    from isocenter.server import places, startup
     from isocenter.server.backup import backup, restore
 
     sent(bench)
@@ -222,7 +222,7 @@ def test_what_a_lost_database_had_held_is_held_again_at_the_start(bench: Bench, 
     restore(elsewhere, tmp_path / "copy")
     for part in elsewhere.data.glob("index.db*"):
         part.unlink()
-    store = startup.open_store(elsewhere)
+    store = places.open_store(elsewhere)
     with store.exclusive():
         startup.prepare(elsewhere, store)
     store.close()
