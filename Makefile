@@ -54,8 +54,8 @@ bench: install peers     ## The figures, each beside its peer in the same run (b
 	@for figure in $(or $(FIGURES),bench/figure_*.py); do $(BIN)/python $$figure $(ARGS) || exit 1; done
 
 fuzz: install            ## Longer runs of the fuzz targets (SECONDS_EACH=60)
-	@for target in tests/fuzz/fuzz_*.py; do \
-	    echo "$$target"; PYTHONPATH=tests $(BIN)/python $$target $(or $(SECONDS_EACH),60) || exit 1; done
+	FUZZ_SECONDS=$(or $(SECONDS_EACH),60) $(BIN)/python -m pytest -v -s -m fuzz \
+	    $$(grep -rl --include='test_*.py' 'mark[.]fuzz' tests) $(ARGS)
 
 soak: install            ## Ten thousand associations and more: memory flat, service up
 	$(BIN)/python -m pytest tests -q -m soak --timeout 7200 $(ARGS)

@@ -1,6 +1,6 @@
 """HL7: messages a second, each acknowledged once what it asks for is durable, beside a receiver that only keeps them.
 
-python bench/figure_hl7.py [--messages 2000] [--connections 1,8] [--case order,update,mixed] [--runs 3]
+python bench/figure_hl7.py [--messages 2000] [--connections 1,8] [--case order,update,mixed] [--runs 3] [--peers ...]
 
 Each connection is a feed of its own, and waits for each acknowledgement before it sends the next message.
 """
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import Isocenter, Peer, Results, free_port, running
+from harness import Isocenter, Peer, Results, free_port, running, start_postgres
 
 from isocenter.hl7.calling import Caller
 
@@ -40,6 +40,19 @@ class Keeper(Peer):
             else:
                 return
         raise RuntimeError("the keeper did not start")
+
+
+class OnPostgreSQL(Isocenter):
+    """Ours, with its index in a PostgreSQL of its own, which syncs each commit."""
+
+    def start(self, sink: int = 0) -> Peer:
+        port = free_port()
+        start_postgres(self, Path(f"{self.folder}.pg"), port)
+        self.settings = {"ISOCENTER_DATABASE": f"postgresql://postgres@/postgres?host={self.folder}.pg&port={port}"}
+        return super().start(sink)
+
+
+PEERS = {"keeper": Keeper, "isocenter": Isocenter, "postgresql": lambda: OnPostgreSQL("postgresql")}
 
 
 def messages(case: str, feed: int, count: int) -> Iterator[bytes]:
@@ -99,13 +112,14 @@ def main() -> None:
     options.add_argument("--connections", default="1,8")
     options.add_argument("--case", default=",".join(CASES))
     options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--peers", default=",".join(PEERS))
     given = options.parse_args()
     results = Results("hl7", "keeper")
     for _ in range(given.runs):
         for case in given.case.split(","):
             for connections in map(int, given.connections.split(",")):
-                for peer in (Keeper(), Isocenter()):
-                    measure(peer, case, connections, given.messages, results)
+                for name in given.peers.split(","):
+                    measure(PEERS[name](), case, connections, given.messages, results)
     results.table("per_second")
     results.table("longest_ms", lower_is_better=True)
     results.table("cpu_ms", lower_is_better=True)

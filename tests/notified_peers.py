@@ -33,6 +33,7 @@ from isocenter.workflow.notices.following import Also, Following
 from isocenter.workflow.notices.hooks import Hooks
 from isocenter.workflow.notices.outgoing import Outgoing
 from isocenter.workflow.notices.plan import HOOK, Plan
+from isocenter.workflow.notices.removals import classes_in
 from isocenter.workflow.notices.telling import KINDS
 from isocenter.workflow.notices.telling import Told as Telling
 
@@ -56,6 +57,12 @@ class Message(NamedTuple):
         listed = 0x00081140 if self.sop_class == CONTENT else 0x00081199
         series = items_of(self.data, 0x00081115)
         return [string_of(item, 0x00081155) for each in series for item in items_of(each, listed)]
+
+    @property
+    def availability(self) -> dict[str, str]:
+        """Instance Availability of each."""
+        items = (item for each in items_of(self.data, 0x00081115) for item in items_of(each, 0x00081199))
+        return {string_of(item, 0x00081155): string_of(item, 0x00080056) for item in items}
 
 
 class Told:
@@ -205,7 +212,8 @@ class Work:
         told = Telling(database, Peers(self.settings, directory), directory, self.steps)
         ways: dict[str, Way] = {**dict.fromkeys(KINDS, told), HOOK: Hooks(database, plan)}
         judge = Judge(plan.rule, self.steps, received.expected)
-        self.following = Following(database, plan, judge, also=self.also, clock=self.clock)
+        classes = classes_in(self.archive.store)
+        self.following = Following(database, plan, judge, also=self.also, classes=classes, clock=self.clock)
         self.queue = Queue(database, self.clock)
         self.handlers = {outgoing.KIND: Deliverer(self.outgoing, plan, ways).handle}
         self._runner = Runner(self.queue, self.handlers)

@@ -172,8 +172,7 @@ class Modality:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.association.open:
-            self.association.release()
+        self.association.release()
 
     def create(self, uid: str, data: DataSet | bytes | None) -> Response:
         """N-CREATE."""

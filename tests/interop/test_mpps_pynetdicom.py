@@ -1,5 +1,6 @@
 """Procedure steps with pynetdicom as the modality, and as the system that they are passed on to."""
 
+import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,12 +98,31 @@ def test_a_uid_is_made_where_there_is_none(tmp_path: Path, sqlite_url: str) -> N
         assert (status.Status, kept.PatientID) == (0, "P1")
 
 
+@pytest.mark.req("P-MPPS-04", "P-MPPS-T60-03", "P-MPPS-T61-03")
+@pytest.mark.parametrize("preset", ["bridge", "default"])
+def test_an_invalid_value_ends_the_association_of_the_bridge(tmp_path: Path, sqlite_url: str, preset: str) -> None:
+    """After the answer, by A-ABORT; elsewhere the modality may go on."""
+    with (
+        archives.running(tmp_path, sqlite_url, ae=ae_of(preset)) as archive,
+        _associated(archive, SYNTAXES) as modality,
+    ):
+        step = _step()
+        step.PerformedProcedureStepStatus = "DONE"
+        assert modality.send_n_create(step, ModalityPerformedProcedureStep, generate_uid())[0].Status == 0x0106
+        if preset == "bridge":
+            modality.join(archives.PATIENCE)
+            assert modality.is_aborted
+        else:
+            assert modality.send_n_create(_step(), ModalityPerformedProcedureStep, generate_uid())[0].Status == 0
+
+
 class Ris:
-    """A pynetdicom AE that keeps steps; `refusals` of its first answers are 0110."""
+    """A pynetdicom AE that keeps steps; `refusals` of its first answers are 0110. `ends`: how associations ended."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.port, self.refusals = unused_port(), refusals
         self.got: list[tuple[str, Any]] = []
+        self.ends: queue.Queue[str] = queue.Queue()
 
     @property
     def peer(self) -> Peer:
@@ -119,6 +139,8 @@ class Ris:
             (evt.EVT_N_CREATE, lambda e: self._taken("create", e.attribute_list)),
             (evt.EVT_N_SET, lambda e: self._taken("set", e.modification_list)),
             (evt.EVT_N_EVENT_REPORT, lambda e: self._taken("event", e.event_type)),
+            (evt.EVT_ABORTED, lambda _: self.ends.put("aborted")),
+            (evt.EVT_RELEASED, lambda _: self.ends.put("released")),
         ]
         server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
         try:
@@ -153,6 +175,22 @@ def test_as_the_system_that_is_told(tmp_path: Path, sqlite_url: str) -> None:
     assert [what for operation, what in ris.got if operation == "event"] == [1, 2]
     created = ris.got[[operation for operation, _ in ris.got].index("create")][1]
     assert (created.PatientName, created.PerformedStationAETitle) == ("Doe^Jane", "CT1")
+
+
+@pytest.mark.req("P-MPPS-13", "X-MOD-54", "P-MPPS-T53-01", "P-MPPS-T53-02")
+def test_a_failure_is_answered_by_an_abort_and_success_by_a_release(tmp_path: Path, sqlite_url: str) -> None:
+    """The message that failed is listed as such, with the status."""
+    ris = Ris(refusals=1)
+    ae = ae_of(mpps={"forward": ["RIS"], "retries": 0})
+    with ris.serving(), archives.running(tmp_path, sqlite_url, ae=ae, peers=[ris.peer]) as archive:
+        work = Delivering(archive)
+        for state in ("failed", "delivered"):
+            with Modality(archive) as modality:
+                assert modality.create(generate_uid(), begun()).status == 0
+            assert work.all()[-1] == state
+            assert ris.ends.get(timeout=archives.PATIENCE) == {"failed": "aborted", "delivered": "released"}[state]
+        (failed,) = work.rows.listed(state="failed")
+        assert failed.status == 0x0110
 
 
 def test_roles_are_negotiated_for_events(tmp_path: Path, sqlite_url: str) -> None:

@@ -22,13 +22,22 @@ from isocenter.dicom import dataset
 from isocenter.dicom.json_reading import element_of
 from isocenter.dicom.uids import EXPLICIT_LE, IMPLICIT_LE, MODALITY_WORKLIST_FIND, new_uid
 from isocenter.dicom.uids import MODALITY_PERFORMED_PROCEDURE_STEP as MPPS
-from isocenter.dimse import BytesSource, ClientAssociation, ProposedContext, Response
-from isocenter.errors import Reason, Refused
+from isocenter.dimse import (
+    AssociationRejected,
+    BytesSource,
+    ClientAssociation,
+    ContextNotAccepted,
+    ProposedContext,
+    Response,
+)
+from isocenter.errors import IsocenterError, Reason, Refused
 from isocenter.workflow.worklist.asking import Answers, ask, identifier
 
 log = telemetry.logger("acquire.modality")
 
 COMPLETED, DISCONTINUED = "COMPLETED", "DISCONTINUED"
+_NO_REASON: Final = (1, 1, 1)
+"""Result, source and reason of a rejection that tells nothing (PS3.8 9.3.4)."""
 _STORED_WITH_WARNING: Final = (0xB000, 0xB006, 0xB007)
 """X-MOD-17."""
 _VALUE_OUT_OF_RANGE: Final = 0x0116
@@ -125,7 +134,7 @@ def query(peers: Peers, keys: Iterable[tuple[tuple[int, ...], str]], limit: int)
     with peers.worklist([ProposedContext(MODALITY_WORKLIST_FIND, PROPOSED_SYNTAXES)]) as association:
         answers = ask(association, identifier(keys), limit=limit)
     if not answers.complete:
-        raise Failed(f"query failed: status {answers.status:04X} {answers.comment}".rstrip())
+        raise Failed(f"query failed: {answers.failure}")
     return answers
 
 
@@ -147,7 +156,7 @@ class Modality:
     def perform(self, items: Sequence[Mapping[str, Any]], patient: Mapping[str, Any] | None = None) -> Step:
         """Perform scheduled steps as one (several: the group case), or an unscheduled one of a `patient`. Raises
         Failed, and what the associations raise."""
-        work = _Work(self._device, items, patient or {}, self._clock())
+        work = _Work(self._device, items, patient or {}, self._clock(), reported=self._peers.steps is not None)
         self._report(work, self._create)
         self._told(f"acquiring {self._device.images} images")
         images = tuple(phantoms.images(work.modality, work.of_images(), self._device.images, seed=self._device.seed))
@@ -161,7 +170,7 @@ class Modality:
             with self._peers.commitment([self._committing.context]) as association:
                 self._committing.ask(association, images)
         return Step(
-            work.uid if self._peers.steps is not None else "",
+            work.uid if work.reported else "",
             work.study_uid,
             work.series_uid,
             work.accession,
@@ -175,10 +184,17 @@ class Modality:
     # --- the procedure step
 
     def _report(self, work: "_Work", report: Callable[..., Response], *, again: bool = False) -> None:
-        if self._peers.steps is None:
+        if self._peers.steps is None or not work.reported:
             return
-        with self._peers.steps([ProposedContext(MPPS, PROPOSED_SYNTAXES)]) as association:
-            response = report(association) if again else report(association, work)
+        try:
+            with self._peers.steps([ProposedContext(MPPS, PROPOSED_SYNTAXES)]) as association:
+                response = report(association) if again else report(association, work)
+        except IsocenterError as failure:
+            if again or not _takes_none(failure):
+                raise Failed(f"MPPS: {failure.comment}") from failure
+            work.reported = False  # a modality goes on without; it says so
+            work.warnings.append("the peer takes no procedure steps (MPPS): none was reported")
+            return
         if response.status == _VALUE_OUT_OF_RANGE:
             work.warnings.append(f"MPPS: status {response.status:04X} {response.comment}".rstrip())
         elif response.status:
@@ -222,13 +238,27 @@ class Modality:
         return stored
 
 
+def _takes_none(failure: IsocenterError) -> bool:
+    """Whether a peer does not have the SOP class: some reject an association of no class of theirs, as DCMTK's wlmscpfs
+    does, without giving a reason."""
+    if isinstance(failure, AssociationRejected):
+        return (failure.result, failure.source, failure.rejection) == _NO_REASON
+    return isinstance(failure, ContextNotAccepted)
+
+
 class _Work:
     """One step as it goes on: what is known of it, and its messages."""
 
     def __init__(
-        self, device: Device, items: Sequence[Mapping[str, Any]], patient: Mapping[str, Any], now: datetime
+        self,
+        device: Device,
+        items: Sequence[Mapping[str, Any]],
+        patient: Mapping[str, Any],
+        now: datetime,
+        *,
+        reported: bool,
     ) -> None:
-        self._device, self._items = device, items
+        self._device, self._items, self.reported = device, items, reported
         self.uid, self.series_uid = new_uid(), new_uid()
         self.warnings: list[str] = []
         self.status = DISCONTINUED if device.reason else COMPLETED
@@ -279,8 +309,9 @@ class _Work:
         found |= attribute("Modality", self.modality) | attribute("SeriesNumber", 1)
         found |= attribute("SeriesDescription", self._protocol) | attribute("ProtocolName", self._protocol)
         found |= attribute("StationName", *filter(None, [self._device.name]))
-        step = attribute("ReferencedSOPClassUID", MPPS) | attribute("ReferencedSOPInstanceUID", self.uid)
-        found |= attribute("ReferencedPerformedProcedureStepSequence", step)
+        if self.reported:
+            step = attribute("ReferencedSOPClassUID", MPPS) | attribute("ReferencedSOPInstanceUID", self.uid)
+            found |= attribute("ReferencedPerformedProcedureStepSequence", step)
         return found
 
     def begun(self) -> Model:

@@ -76,6 +76,7 @@ def run(device: Device, partners: Partners, choice: Choice, way: Way) -> Exit:
         done, failure = _performed(modality, work, choice.unscheduled, asking)
     _tell(done, failure, way)
     complete = not failure and all(each.committed is not False for each in done)
+    complete = complete and all(each.step.uid or partners.steps is None for each in done)
     return Exit.OK if complete else Exit.SOME_FAILED
 
 

@@ -4,13 +4,13 @@ It works on the index's database, so with a running server and with a stopped on
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import typer
 
-from isocenter.cli.ending import Exit
+from isocenter.cli.ending import Exit, say
 from isocenter.cli.opening import opened
 from isocenter.config import Settings
 from isocenter.errors import ConfigurationError
@@ -40,10 +40,19 @@ def list_all(wanted: Wanted, settings: Settings, *, as_json: bool) -> Exit:
     return Exit.OK
 
 
-def retry(numbers: Iterable[int], settings: Settings) -> Exit:
-    """`notices retry`."""
+def retry(numbers: Sequence[int], settings: Settings, *, failed: bool = False) -> Exit:
+    """`notices retry`: those of these numbers, or all that have `failed`."""
+    if bool(numbers) is failed:
+        raise ConfigurationError("notices retry: name numbers, or --failed for all that have failed")
     with opened(settings) as index:
-        return _each(numbers, Outgoing(index).retry, "there is none of this number")
+        outgoing = Outgoing(index)
+        if not failed:
+            return _each(numbers, outgoing.retry, "there is none of this number")
+        count = 0
+        while found := outgoing.latest(state="failed"):
+            count += sum(outgoing.retry(one.id) for one in found)
+    say(f"{count} will be told again")
+    return Exit.OK
 
 
 def discard(numbers: Iterable[int], settings: Settings) -> Exit:
@@ -91,7 +100,12 @@ def _line(one: Notice) -> str:
     status = "" if one.status is None else str(one.status) if one.kind == HOOK else f"{one.status:04X}"
     words = (one.id, _when(one.created_at), one.state, one.kind, one.destination, one.event, one.study_uid, status)
     said = "  ".join(str(word) for word in words if word != "")
-    return f"{said}: {one.comment}, tried {one.attempts + 1} times" if one.comment else said
+    if not one.comment:
+        return said
+    waits = one.state == "waiting"
+    tries = one.attempts if waits else one.attempts + 1
+    tried = f"{said}: {one.comment}, tried {tries} time{'s' * (tries != 1)}"
+    return f"{tried}, again at {_when(one.due_at)}" if waits else tried
 
 
 def _heard(one: Kept) -> str:

@@ -36,14 +36,15 @@ def list_(
 @app.command()
 @with_installation
 def retry(
-    numbers: Numbers,
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="[NUMBER...]", help="As `list` numbers them.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="All that have failed.")] = False,
     here: Installation = HERE,
 ) -> None:
     """Tell these now, also such as have been told, as if for the first time."""
     from isocenter.cli import notices
 
     with told():
-        stop(notices.retry(numbers, here.settings()))
+        stop(notices.retry(numbers or [], here.settings(), failed=failed))
 
 
 @app.command()

@@ -1,7 +1,6 @@
 """`isocenter mpps`: the performed procedure steps that were reported here, beside a running server or without one."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import typer
@@ -10,10 +9,10 @@ from isocenter.cli import acting
 from isocenter.cli.ending import Exit, say
 from isocenter.cli.installed import Installation
 from isocenter.cli.opening import known, opened
-from isocenter.errors import ConfigurationError, Reason, Refused
-from isocenter.workflow.steps.arrivals import arrived
+from isocenter.errors import ConfigurationError
 from isocenter.workflow.steps.deliveries import Deliveries, Delivery
 from isocenter.workflow.steps.exceptions import StepExceptions
+from isocenter.workflow.steps.overview import detailed, sent, shown, when
 from isocenter.workflow.steps.steps import Step, Steps
 from isocenter.workflow.worklist.rows import Entry
 
@@ -32,7 +31,7 @@ def list_all(wanted: Wanted, limit: int, here: Installation, *, as_json: bool) -
     with opened(here.settings()) as index:
         found = Steps(index).listed(**wanted._asdict(), limit=limit)
     if as_json:
-        typer.echo(json.dumps([_facts(each) for each in found]))
+        typer.echo(json.dumps([shown(each) for each in found]))
         return Exit.OK
     for each in found:
         typer.echo(_line(each))
@@ -43,30 +42,23 @@ def list_all(wanted: Wanted, limit: int, here: Installation, *, as_json: bool) -
 def show(number: int, here: Installation, *, as_json: bool) -> Exit:
     """`mpps show`."""
     with opened(here.settings()) as index:
-        with index.reading() as connection:
-            step = Steps(index).get(connection, number)
-            if step is None:
-                raise Refused(Reason.NOT_FOUND, f"there is no step {number}")
-            arrival = arrived(connection, [step])
-        sent = Deliveries(index).listed(step=number)
-    facts = {**_facts(step), "faults": [list(each) for each in step.faults], "attributes": step.model}
-    facts |= {
-        "instances": arrival.referenced,
-        "missing": list(arrival.missing),
-        "deliveries": [_sent(one) for one in sent],
-    }
+        facts = detailed(index, number)
+        sent_ones = Deliveries(index).listed(step=number)
     if as_json:
         typer.echo(json.dumps(facts))
         return Exit.OK
     for name, value in facts.items():
-        if name not in ("attributes", "deliveries", "faults", "missing"):
+        if name not in ("attributes", "deliveries", "faults", "missing", "performed"):
             typer.echo(f"{name.replace('_', ' ')}: {_written(value)}")
-    typer.echo(f"missing: {len(arrival.missing)}")
-    for cause, name in step.faults:
+    typer.echo(f"missing: {len(facts['missing'])}")
+    for cause, name in facts["faults"]:
         typer.echo(f"fault: {cause} {name}")
-    for one in sent:
+    for one in sent_ones:
         typer.echo(f"delivery: {_delivery_line(one)}")
-    typer.echo(json.dumps(step.model, ensure_ascii=False, indent=2))
+    for name, value in facts["performed"].items():
+        for line in _lines(value):
+            typer.echo(f"{name.replace('_', ' ')}: {line}")
+    typer.echo(json.dumps(facts["attributes"], ensure_ascii=False, indent=2))
     return Exit.OK
 
 
@@ -79,7 +71,7 @@ def exceptions(limit: int, here: Installation, *, as_json: bool) -> Exit:
             meant = [waiting.candidates(connection, each) for each in found]
     if as_json:
         pairs = zip(found, meant, strict=True)
-        typer.echo(json.dumps([{**_facts(step), "candidates": [_entry(each) for each in few]} for step, few in pairs]))
+        typer.echo(json.dumps([{**shown(step), "candidates": [_entry(each) for each in few]} for step, few in pairs]))
         return Exit.OK
     for step, few in zip(found, meant, strict=True):
         typer.echo(f"{_line(step)}: {step.comment}")
@@ -106,7 +98,7 @@ def resolve(number: int, entries: tuple[int, ...], here: Installation, *, accept
                 done = waiting.accept(connection, number, actor=actor)
             else:
                 done = waiting.resolve(connection, number, entries, actor=actor, wanted=wanted)
-    typer.echo(json.dumps(_facts(done)) if as_json else _line(done))
+    typer.echo(json.dumps(shown(done)) if as_json else _line(done))
     return Exit.OK
 
 
@@ -115,7 +107,7 @@ def deliveries(state: str, peer: str, limit: int, here: Installation, *, as_json
     with opened(here.settings()) as index:
         found = Deliveries(index).listed(state=state, peer=peer, limit=limit)
     if as_json:
-        typer.echo(json.dumps([_sent(one) for one in found]))
+        typer.echo(json.dumps([sent(one) for one in found]))
         return Exit.OK
     for one in found:
         typer.echo(_delivery_line(one))
@@ -141,24 +133,13 @@ def discard(numbers: tuple[int, ...], here: Installation) -> Exit:
 # --- telling
 
 
-def _facts(step: Step) -> dict[str, Any]:
-    told = {name: value for name, value in step._asdict().items() if name not in ("model", "faults")}
-    times = {name: _when(told[name]) for name in ("created_at", "changed_at")}
-    return {**told, **times, "study_uids": list(step.study_uids)}
-
-
 def _entry(each: Entry) -> dict[str, Any]:
     return {name: getattr(each, name) for name in ("id", "step_id", "study_uid", "identity", "state")}
 
 
-def _sent(one: Delivery) -> dict[str, Any]:
-    told = {name: value for name, value in one._asdict().items() if name not in ("data", "syntax", "due_at")}
-    return {**told, **{name: _when(told[name]) for name in ("created_at", "changed_at")}}
-
-
 def _line(step: Step) -> str:
     return "  ".join(
-        (str(step.id), _when(step.created_at), step.state, step.matching, step.station or "-", step.sop_uid)
+        (str(step.id), when(step.created_at), step.state, step.matching, step.station or "-", step.sop_uid)
     )
 
 
@@ -167,12 +148,24 @@ def _delivery_line(one: Delivery) -> str:
     status = f" {one.status:04X}" if one.status else ""
     comment = f": {one.comment}" if one.comment else ""
     tries = f"{one.attempts} tries" if one.attempts != 1 else "1 try"
-    what = f"{one.id}  {_when(one.created_at)}  {said} of {one.sop_uid} to {one.peer}"
+    what = f"{one.id}  {when(one.created_at)}  {said} of {one.sop_uid} to {one.peer}"
     return f"{what}  {one.state}{status}, {tries}{comment}"
 
 
-def _when(at: int) -> str:
-    return datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="seconds")
+def _lines(value: Any) -> list[str]:
+    """What was performed, a line for each."""
+    if isinstance(value, dict):
+        return [f"{name} {one}" for name, one in value.items()]
+    return [_said(each) for each in value]
+
+
+def _said(value: Any) -> str:
+    """Codes as `value^scheme^meaning`."""
+    if not isinstance(value, dict):
+        return str(value)
+    if "scheme" in value:
+        return "^".join((value["value"], value["scheme"], value["meaning"]))
+    return ", ".join(f"{name.replace('_', ' ')} {_said(each)}" for name, each in value.items() if each not in ("", {}))
 
 
 def _written(value: Any) -> str:

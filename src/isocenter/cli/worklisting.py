@@ -69,7 +69,7 @@ def query(target: Target, keys: Named, *, limit: int, as_json: bool) -> Exit:
     _print(answers.items, as_json=as_json)
     if answers.complete:
         return Exit.OK
-    say(f"error: the query failed: {target} answered with status {answers.status:04X} {answers.comment}".rstrip())
+    say(f"error: the query failed: {target} {'' if answers.lost else 'answered with '}{answers.failure}")
     return Exit.SOME_FAILED
 
 

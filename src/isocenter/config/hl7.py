@@ -127,6 +127,12 @@ class Hl7(Frozen, frozen=True, kw_only=True):
     """Until the rest of a begun message arrives."""
     keep: Positive = 90
     """Days that messages are kept, to be looked at, sent again and known when they come again."""
+    keep_events: Whole = 365
+    """Days that what messages did to patients is listed and can be taken back (`isocenter patients undo`), and that
+    late objects follow orders which moved; 0: for good."""
+    keep_orders: Whole = 365
+    """Days that an order's numbers are known, at least: until the worklist has none of its steps any more; 0: for
+    good."""
     feeds: tuple[Feed, ...] = msgspec.field(default=(), name="feed")
     destinations: tuple[Destination, ...] = msgspec.field(default=(), name="destination")
 

@@ -7,9 +7,10 @@ import msgspec
 
 from isocenter.config.kinds import Frozen, Positive, Seconds, Secret, Title, Whole
 
-Occasion = Literal["first", "quiet", "complete", "committed"]
+Occasion = Literal["first", "quiet", "complete", "committed", "removed"]
 """When a notice is sent: at the first object of a new study, when a study has received nothing for a while, when it is
-complete, or when storage commitment of its instances has been reported."""
+complete, when storage commitment of its instances has been reported, or when instances were deleted or rejected, or
+brought back."""
 
 HookEvent = Literal[
     "complete",
@@ -59,7 +60,7 @@ class Notice(Frozen, frozen=True, kw_only=True):
     ae: str = ""
     """The AE of ours that tells, and where the instances can be retrieved from. Empty: the first."""
     when: tuple[Occasion, ...] = ()
-    """On which occasions. None given: `quiet` for study content, `complete` for availability."""
+    """On which occasions. None given: `quiet` for study content, `complete` and `removed` for availability."""
     quiet: Annotated[float, msgspec.Meta(ge=1)] = 60.0
     """Of the occasion `quiet`: so long nothing came for the study; each object starts the time anew (I-BSCN-02)."""
     retries: Whole = 20
@@ -67,10 +68,15 @@ class Notice(Frozen, frozen=True, kw_only=True):
     retry_delay: Seconds = 30.0
     """Before the first of them; doubled each time, up to an hour."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what this kind can't tell."""
+        if self.kind == "study-content" and "removed" in self.when:
+            raise ValueError("study content can't tell that instances were removed")
+
     @property
     def occasions(self) -> tuple[Occasion, ...]:
         """`when` with its default filled in."""
-        return self.when or (("quiet",) if self.kind == "study-content" else ("complete",))
+        return self.when or (("quiet",) if self.kind == "study-content" else ("complete", "removed"))
 
 
 class WebHook(Frozen, frozen=True, kw_only=True):

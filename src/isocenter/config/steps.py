@@ -34,6 +34,8 @@ class ProcedureSteps(Frozen, frozen=True, kw_only=True):
     checks: Literal["flag", "refuse"] = "flag"
     """A message that lacks attributes or values that PS3.4 requires: it is accepted and the step says what is amiss,
     since a refused message stops a modality; or it is refused with 0120, 0121 or 0106."""
+    close_invalid: bool = False
+    """A message that is refused with 0106 ends its association, by A-ABORT after the answer (P-MPPS-04)."""
     known: Literal["refuse", "supplement"] = "refuse"
     """An N-CREATE of a SOP Instance UID that is known: 0111, or what the step lacks is taken from it (M-MPPS-03)."""
     unmatched: Literal["exception", "accept"] = "exception"

@@ -18,7 +18,10 @@ class Workitems(Frozen, frozen=True, kw_only=True):
     label: str = "DEFAULT"
     """Worklist Label of workitems that are created without a value of it."""
     notify: tuple[Title, ...] = ()
-    """AE titles of peers that are told of a restart (SCP Status Change) though they have no subscription."""
+    """AE titles of peers that are told of a stop and a start (SCP Status Change) though they have no subscription."""
+    farewell: Seconds = 3.0
+    """A stop waits at most so long for subscribers to hear of it (SCP Status Change, GOING DOWN); 0: they are not told,
+    as where other nodes go on serving them."""
     events: Seconds = 7 * 86400.0
     """Event reports are kept for so long: what a WebSocket client that comes back can still get."""
     retries: Whole = 10

@@ -48,7 +48,8 @@ class Change(NamedTuple):
 
     Of the workflow, by its study: `scheduled` (a worklist entry is new or changed), `unscheduled` (one was cancelled or
     taken out). `step-created`, `step-completed`, `step-discontinued`: of a performed procedure step, whose SOP Instance
-    UID is `sop_uid`; a row for each study.
+    UID is `sop_uid`; a row for each study. `reassigned`: patients were merged, orders moved to another one, or that was
+    taken back; without UIDs.
 
     Of notifications: `complete` (a study is; again where it got something since), `committed` (a transaction of storage
     commitment, whose UID is `sop_uid`, was reported), `notified` (another system told of a study, in a notification

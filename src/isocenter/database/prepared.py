@@ -6,11 +6,14 @@ and raises SQLAlchemy's exceptions; its rows are plain tuples. For the few state
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
+
+_FEW: Final = 3
+"""Rows up to which one statement after the other costs less than PostgreSQL's driver takes to send many at once."""
 
 
 class _Text(NamedTuple):
@@ -61,11 +64,14 @@ class Prepared:
         cursor = connection.connection.cursor()
         try:
             listed = [text.values(row) for row in rows]
-            if len(listed) == 1:
-                cursor.execute(text.sql, listed[0])
-            else:
+            if len(listed) > _FEW:
                 cursor.executemany(text.sql, listed)
-            return int(cursor.rowcount)
+                return int(cursor.rowcount)
+            concerned = 0
+            for values in listed:
+                cursor.execute(text.sql, values)
+                concerned += int(cursor.rowcount)
+            return concerned
         except connection.dialect.loaded_dbapi.Error as fault:
             raise _told(connection, text.sql, fault) from fault
         finally:

@@ -13,6 +13,7 @@ from isocenter.errors import ConfigurationError
 REVISIONS = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"),
     *("0009", "0010", "0011", "0012", "0013", "0014", "0015", "0016"),
+    "0018",
 )
 """Every revision under `migrations/versions`, oldest first."""
 HEAD = REVISIONS[-1]

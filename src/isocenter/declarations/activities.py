@@ -390,10 +390,11 @@ NOTIFY: Final = Activity(
     "Notify of Studies",
     "notification",
     True,
-    "A study came, is complete or is committed to",
+    "A study came, is complete or is committed to, or some of it went",
     "Receive notifications",
     "The peers that the settings name (`notice`) are told which instances a study has: at its first object, when it "
-    "has received nothing for a while, when it is complete, or when storage commitment was reported.",
+    "has received nothing for a while, when it is complete, or when storage commitment was reported; and which were "
+    "deleted or rejected, or brought back.",
     _asking(
         _TOLD_OF_STUDIES,
         (LOCAL, _TOLD_OF_STUDIES, "N-CREATE-RQ, or C-STORE-RQ of study content"),

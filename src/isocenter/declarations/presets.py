@@ -153,6 +153,7 @@ FIELDS: Final[Mapping[Preset, Fields]] = MappingProxyType(
             "worklist.status": Given("scheduled", "P-MWL-09"),
             "worklist.character_set": Given("ISO_IR 100", "P-MWL-05"),
             "mpps.checks": Given("refuse", "P-MPPS-04"),
+            "mpps.close_invalid": Given(True, "P-MPPS-04"),
         },
         "modality": {
             "services": Given(("commit",), "X-MOD-37"),

@@ -84,7 +84,7 @@ EVENTS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
             "someone who does not perform the workitem asks that it be cancelled",
         ),
         Event.PROGRESS_REPORT: ("UPS Progress Report", "the performer told of its progress"),
-        Event.SCP_STATUS_CHANGE: ("SCP Status Change", "the server was started again; worklist and subscriptions kept"),
+        Event.SCP_STATUS_CHANGE: ("SCP Status Change", "the server stops, or was started again"),
         Event.ASSIGNED: ("UPS Assigned", "the station or the human performers were set or changed"),
     }
 )
@@ -276,6 +276,15 @@ def returned() -> frozenset[int]:
     return frozenset(path[0] for path, row in attributes().items() if len(path) == 1 and row.returned in ("1", "2"))
 
 
+KEYED: Final[tuple[Path, ...]] = (
+    *((tag,) for tag in (0x00741200, 0x00741202, 0x00741204)),  # priority, labels of worklist and step
+    *((tag,) for tag in (0x00404005, 0x00404008, 0x00404011, 0x00404041)),  # start, expiration, end, readiness
+    *((tag,) for tag in (0x00100010, 0x00100020, 0x00100030, 0x0020000D, 0x00380010)),  # patient, study, admission
+    *((tag, 0x00080100) for tag in (0x00404018, 0x00404025, 0x00404026, 0x00404027)),  # workitem code, stations
+    (0x00404034, 0x00404009, 0x00080100),  # human performers
+    *((0x0040A370, tag) for tag in (0x00080050, 0x00401001, 0x0020000D)),  # requests
+)
+"""The attributes that workitems are looked for by: a search that names one looks at few."""
 ENUMERATED: Final[Mapping[int, frozenset[str]]] = MappingProxyType(
     {
         0x00741000: frozenset(State),

@@ -72,4 +72,6 @@ def _to_escape(delimiters: Delimiters) -> dict[int, str]:
 
 def escaped(text: str, delimiters: Delimiters) -> str:
     """A value as it is written. The two quotes that delete a value are left alone."""
+    if not text or text.isalnum():
+        return text
     return text.replace("\r\n", "\n").translate(_to_escape(delimiters))

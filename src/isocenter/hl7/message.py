@@ -20,6 +20,8 @@ _PATH: Final = re.compile(
     r"(?:\.(?P<component>\d+))?(?:\.(?P<subcomponent>\d+))?"
 )
 _MOST_SEGMENTS: Final = 100_000
+_NEVER: Final = frozenset(' "\t')
+"""What is no delimiter."""
 _HEADER: Final = re.compile(rb"MSH[^\r\n]*")
 _CHARACTER_SET: Final = 18
 
@@ -211,12 +213,23 @@ def parsed(data: bytes, assumed: str = "") -> Message:
     else:
         text = decoded(data, _declared_in(data), assumed)
     lines = [line for line in _ENDS.split(text.lstrip("\ufeff \t\r\n")) if line.strip()]
-    if not lines or not lines[0].startswith("MSH") or len(lines[0]) < 5:
-        raise MessageError(Condition.SEGMENT_SEQUENCE, "the message does not begin with MSH", Location("MSH"))
+    _check_alone(lines)
     if len(lines) > _MOST_SEGMENTS:
         raise MessageError(Condition.INTERNAL, "the message has too many segments")
     delimiters = _delimiters(lines[0])
     return Message([_segment(line, delimiters, number) for number, line in enumerate(lines, 1)], delimiters)
+
+
+def _check_alone(lines: Sequence[str]) -> None:
+    """One frame is one message: what an answer says of the first one of several would be taken for all of them."""
+    if lines and lines[0][:3] in ("FHS", "BHS"):
+        comment = "a batch is not taken: each message is sent in a frame of its own"
+        raise MessageError(Condition.UNSUPPORTED_MESSAGE, comment, Location(lines[0][:3]))
+    if not lines or not lines[0].startswith("MSH") or len(lines[0]) < 5:
+        raise MessageError(Condition.SEGMENT_SEQUENCE, "the message does not begin with MSH", Location("MSH"))
+    if any(line.startswith(("MSH", "\x0bMSH")) for line in lines[1:]):
+        comment = "there is a message within the message: each is sent in a frame of its own"
+        raise MessageError(Condition.SEGMENT_SEQUENCE, comment, Location("MSH", 2))
 
 
 def _wide(data: bytes) -> str:
@@ -246,7 +259,9 @@ def _delimiters(header: str) -> Delimiters:
     characters = header[4:].split(field, 1)[0]
     names = Delimiters._fields[1:]
     given = dict(zip(names, characters[: len(names)], strict=False))
-    if len(characters) < 1 or len({field, *characters}) != 1 + len(characters) or field.isalnum():
+    # of letters, digits and quotes nothing could be written any more: no code, no number, no value that is deleted
+    usable = not any(each.isalnum() or each in _NEVER for each in (field, *characters))
+    if not characters or not usable or len({field, *characters}) != 1 + len(characters):
         raise MessageError(Condition.DATA_TYPE, "the delimiters are wrong", Location("MSH", 1, 2))
     # what a sender leaves out it doesn't use
     return Delimiters(field, **{name: given.get(name, "") for name in names})

@@ -162,12 +162,24 @@ def _move(session: Session, arguments: Arguments, at: int, now: int) -> Done:
     study = splitting.required_study(session, uid)
     former = int(session.rows("SELECT patient FROM study WHERE id = ?", (study,))[0][0])
     old = {"study_uid": uid, "patient": moving.saved(session, former), "back": True}
-    patient = moving.made(session, arguments["patient"], at, now)
+    patient = _owner(session, arguments, at, now)
     if patient == former:
         raise Refused(Reason.BAD_REQUEST, "the study is this patient's already")
     moving.move(session, study, patient, at, now, back=_as_then(session, patient, arguments))
     moving.drop_if_empty(session, former)
     return Done(old, _objects(session, "S", study), [(uid, "")])
+
+
+def _owner(session: Session, arguments: Arguments, at: int, now: int) -> int:
+    """Whose the study becomes. One that goes back goes to whom it was taken from, whatever she is called now, or to who
+    has her place."""
+    identity = str(arguments["patient"]["identity"])
+    if "back" in arguments and moving.patient_of(session, identity) is None:
+        called = moving.followed(session, identity)
+        if called is not None:
+            session.lock("patient", [called])
+            return called
+    return moving.made(session, arguments["patient"], at, now)
 
 
 def _as_then(session: Session, patient: int, arguments: Arguments) -> bool:
@@ -191,11 +203,12 @@ def sorted_patients(session: Session, prior: str, identity: str) -> tuple[int, i
 
 
 def _unmerge(session: Session, arguments: Arguments, at: int, now: int) -> Done:
-    identity = str(arguments["identity"])
-    patient = moving.required_patient(session, identity)
+    """Take a merge back. Who stayed may have been called something else since, or have been merged away too."""
+    prior = str(arguments["patient"]["identity"])
+    patient = moving.survivor(session, prior, str(arguments["identity"]))
+    identity = session.rows("SELECT identity FROM patient WHERE id = ?", (patient,))[0][0]
     moving.unmerge(session, patient, dict(arguments), at, now)
     moving.drop_if_empty(session, patient)
-    prior = str(arguments["patient"]["identity"])
     row = moving.required_patient(session, prior)
     changed = [(uid, "") for _, uid in moving.studies_of(session, row)]
     return Done({"prior": prior, "identity": identity}, _objects(session, "P", row), changed)

@@ -24,6 +24,7 @@ from isocenter.index.sessions import Session
 
 _PATIENT: Final = ("identity", "patient_id", "issuer", "changed_at")
 _IDS: Final = ("patient", "value", "issuer", "kind")
+_CALLED: Final = "patient = ? AND value = ? AND issuer = ? AND kind = 'prior'"
 
 
 def parts_of(identity: str) -> tuple[str, str]:
@@ -54,6 +55,16 @@ def followed(session: Session, identity: str) -> int | None:
     query = "SELECT patient FROM patient_id WHERE value = ? AND issuer = ? AND kind = 'prior' ORDER BY id"
     found = session.rows(query, parts_of(identity))
     return int(found[0][0]) if found else None
+
+
+def survivor(session: Session, prior: str, identity: str) -> int:
+    """Who has the place of the merged-away patient `prior`: who is remembered as having been called so, whatever she is
+    called now; else who was `identity` at the merge. Raises Refused(NOT_FOUND)."""
+    for found in (followed(session, prior), patient_of(session, identity), followed(session, identity)):
+        if found is not None:
+            session.lock("patient", [found])
+            return found
+    raise Refused(Reason.NOT_FOUND, "there is no such patient")
 
 
 def saved(session: Session, patient: int) -> dict[str, Any]:
@@ -165,10 +176,12 @@ def remember_prior(session: Session, patient: int, identity: str) -> None:
 
 def forget_prior(session: Session, patient: int, identity: str) -> None:
     """No longer."""
-    session.run(
-        "DELETE FROM patient_id WHERE patient = ? AND value = ? AND issuer = ? AND kind = 'prior'",
-        (patient, *parts_of(identity)),
-    )
+    session.run(f"DELETE FROM patient_id WHERE {_CALLED}", (patient, *parts_of(identity)))  # noqa: S608
+
+
+def has_prior(session: Session, patient: int, identity: str) -> bool:
+    """Whether the patient was once called so."""
+    return bool(session.rows(f"SELECT 1 FROM patient_id WHERE {_CALLED}", (patient, *parts_of(identity))))  # noqa: S608
 
 
 def merge(session: Session, prior: int, patient: int, at: int, now: int) -> dict[str, Any]:
@@ -189,12 +202,16 @@ def merge(session: Session, prior: int, patient: int, at: int, now: int) -> dict
 
 
 def unmerge(session: Session, patient: int, arguments: dict[str, Any], at: int, now: int) -> None:
-    """Take a merge back: its studies, and those that followed it, go to the patient of then."""
+    """Take a merge back: its studies, and those that followed it, go to the patient of then. Of his former ids those
+    go with him that nobody has got since."""
     identity = str(arguments["patient"]["identity"])
-    for each in (identity, *arguments["priors"]):
+    priors = [each for each in arguments["priors"] if has_prior(session, patient, each)]
+    for each in (identity, *priors):
         forget_prior(session, patient, each)
     prior = made(session, arguments["patient"], at, now)
-    for each in arguments["priors"]:
+    if prior == patient:
+        raise Refused(Reason.BAD_REQUEST, "the patient who stayed has this Patient ID by now: change that first")
+    for each in priors:
         remember_prior(session, prior, each)
     back = saved(session, prior) == arguments["patient"]
     named = set(arguments["studies"])

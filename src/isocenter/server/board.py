@@ -71,14 +71,15 @@ class Board:
         self.slots, self.associations = slots, associations
         self._stride = _HEADER + associations
         places = slots * self._stride
-        self._memory = mmap.mmap(-1, (places + 4 * slots + 1) * 8)
+        self._memory = mmap.mmap(-1, (places + 4 * slots + 2) * 8)
         words = memoryview(self._memory).cast("Q")
         self._words = words[:places]
         self._acknowledged = words[places : places + slots]
         self._filed = words[places + slots : places + 2 * slots]
         self._inherited = words[places + 2 * slots : places + 3 * slots]
         self._hurried = words[places + 3 * slots : places + 4 * slots]
-        self._orphaned = words[places + 4 * slots :]
+        self._orphaned = words[places + 4 * slots : places + 4 * slots + 1]
+        self._closing = words[places + 4 * slots + 1 :]
 
     def entries(self) -> list[Entry]:
         """The slots in use."""
@@ -112,6 +113,15 @@ class Board:
     def state(self, slot: int) -> State:
         """The state of a slot."""
         return State(self._words[slot * self._stride + _STATE])
+
+    def close_down(self) -> None:
+        """The whole server ends, not one worker or those of before a reload. The supervisor's part."""
+        self._closing[0] = 1
+
+    @property
+    def closing(self) -> bool:
+        """Whether it does."""
+        return bool(self._closing[0])
 
     def connected(self, slot: int, connections: int) -> None:
         """Note how many connections the worker of a slot holds."""

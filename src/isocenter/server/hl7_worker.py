@@ -1,4 +1,4 @@
-"""The HL7 process: takes messages over MLLP, on the sockets that the supervisor bound."""
+"""The HL7 process: takes messages over MLLP, on the sockets that the supervisor bound, and processes some again."""
 
 import threading
 from typing import Final
@@ -14,7 +14,8 @@ from isocenter.server.process import Termination
 from isocenter.server.supervisor import Worker
 from isocenter.workflow.messages.feeds import Doorkeeper
 from isocenter.workflow.messages.keeping import now
-from isocenter.workflow.messages.processing import Processor, Work
+from isocenter.workflow.messages.processing import Processor
+from isocenter.workflow.messages.under_way import Work
 
 log = telemetry.logger("server.hl7")
 
@@ -34,11 +35,14 @@ def run(worker: Worker) -> None:
     # before anybody can send: what was received first is processed first
     left = [reception.receiver.again(arrival) for _, arrival in reception.messages.unfinished(before=now() - _GONE)]
     listeners = _listeners(worker, settings, reception)
+    replays = messaging.replays(archive, settings, reception)
     threading.Thread(target=_finish, args=(reception.processor, left), name="left", daemon=True).start()
     for listener in listeners:
         listener.start()
+    replays.start()
     worker.ready()
     end.wait()
+    replays.stop(settings.processes.drain)
     for listener in listeners:
         listener.stop(settings.processes.drain)
     reception.processor.stop()

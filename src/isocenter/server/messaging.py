@@ -2,14 +2,14 @@
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from isocenter.config import Settings
 from isocenter.jobs import Queue, Runner
 from isocenter.jobs.runner import Again, Handler, Running
 from isocenter.security import tls
-from isocenter.server import workflow
+from isocenter.server import committing, workflow
 from isocenter.server.archive import Archive
 from isocenter.workflow.messages.keeping import Messages, now
 from isocenter.workflow.messages.outbox import SEND, Outbox
@@ -17,6 +17,8 @@ from isocenter.workflow.messages.processing import Processor
 from isocenter.workflow.messages.receiving import Receiver
 from isocenter.workflow.messages.replaying import REPLAY, Replayer
 from isocenter.workflow.messages.sending import Sender
+from isocenter.workflow.orders import forgetting as orders
+from isocenter.workflow.patients import forgetting as patients
 
 PURGE: Final = "hl7-purge"
 _DAY: Final = 86_400
@@ -47,9 +49,22 @@ def node(settings: Settings) -> str:
 
 
 def runner(archive: Archive, settings: Settings, queue: Queue) -> Runner:
-    """What carries out the jobs that send messages, a thread a destination, and those that process some again."""
+    """What carries out the jobs that send messages, a thread a destination; and those that process some again, where
+    no process of this installation takes messages."""
     threads = min(len(settings.hl7.destinations), _SENDINGS) + 1
-    return Runner(queue, {**sending(archive, settings, queue), **replaying(archive, settings)}, threads=threads)
+    handlers = dict(sending(archive, settings, queue))
+    if not settings.hl7_listens:
+        handlers |= replaying(lambda: reception(archive, settings))
+    return Runner(queue, handlers, threads=threads)
+
+
+def replays(archive: Archive, settings: Settings, taking: Reception) -> Runner:
+    """What carries out the jobs that process messages again, in the process that takes messages: each waits for its
+    turn among those of its feed that come in."""
+    queue = Queue(archive.database)
+    if settings.sqlite:
+        committing.release_dead(queue)
+    return Runner(queue, replaying(lambda: taking))
 
 
 def sending(archive: Archive, settings: Settings, queue: Queue) -> Mapping[str, Handler]:
@@ -64,25 +79,36 @@ def sending(archive: Archive, settings: Settings, queue: Queue) -> Mapping[str, 
     return {SEND: Sender(outbox, settings.hl7, context).handle}
 
 
-def replaying(archive: Archive, settings: Settings) -> Mapping[str, Handler]:
+def replaying(taking: Callable[[], Reception]) -> Mapping[str, Handler]:
     """The handler of the jobs that process messages again."""
 
-    def replayer() -> Replayer:
-        made = reception(archive, settings)
-        return Replayer(made.messages, made.processor, made.receiver)
+    def handle(running: Running) -> Again | None:
+        found = taking()
+        return Replayer(found.messages, found.processor, found.receiver).handle(running)
 
-    return {REPLAY: lambda running: replayer().handle(running)}
+    return {REPLAY: handle}
 
 
 def purging(archive: Archive, settings: Settings) -> Mapping[str, Handler]:
-    """The handler of the daily job that forgets old messages."""
-    messages, outbox = Messages(archive.database), Outbox(archive.database, settings.hl7)
+    """The handler of the daily job that forgets old messages, and what was noted of their orders and patients."""
+    hl7, messages, outbox = settings.hl7, Messages(archive.database), Outbox(archive.database, settings.hl7)
 
     def purge(running: Running) -> Again:
-        before = now() - settings.hl7.keep * _DAY * 1_000_000
-        while messages.purge(before) and not running.cancelled() and not running.stopping:
+        def going_on() -> bool:
+            return not running.cancelled() and not running.stopping
+
+        while messages.purge(_before(hl7.keep)) and going_on():
             pass
-        outbox.purge(before)
+        outbox.purge(_before(hl7.keep))
+        while hl7.keep_events and patients.forget(archive.database, _before(hl7.keep_events)) and going_on():
+            pass
+        if hl7.keep_orders:
+            orders.forget(archive.database, _before(hl7.keep_orders), going_on)
         return Again(_DAY)
 
     return {PURGE: purge}
+
+
+def _before(days: int) -> int:
+    """So many days ago, in microseconds UTC."""
+    return now() - days * _DAY * 1_000_000

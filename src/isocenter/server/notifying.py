@@ -23,6 +23,7 @@ from isocenter.workflow.notices.messaging import messenger
 from isocenter.workflow.notices.outgoing import Outgoing
 from isocenter.workflow.notices.plan import HOOK, Plan
 from isocenter.workflow.notices.received import Received
+from isocenter.workflow.notices.removals import classes_in
 from isocenter.workflow.notices.telling import KINDS, Told
 from isocenter.workflow.steps.steps import Steps
 from isocenter.workflow.worklist.entries import Worklist
@@ -72,7 +73,8 @@ def follower(archive: Archive, settings: Settings) -> Mapping[str, Handler]:
         judge = Judge(plan.rule, performed.views(steps), received.expected)
         outbox = Outbox(archive.database, settings.hl7)
         also = [messenger(settings.hl7, Worklist(archive.database), steps, outbox)] if settings.hl7.destinations else []
-        found[following.KIND] = Following(archive.database, plan, judge, also=also).handle
+        classes = classes_in(archive.store)
+        found[following.KIND] = Following(archive.database, plan, judge, also=also, classes=classes).handle
     else:
         following.forget(archive.database)
     return found

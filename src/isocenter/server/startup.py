@@ -28,6 +28,7 @@ from isocenter.server.assumed import assumptions, with_stored
 from isocenter.server.places import HELD, sqlite_file
 from isocenter.store.api import Store
 from isocenter.store.filesystem import FilesystemStore
+from isocenter.workflow.workitems.events import Kept
 
 log = telemetry.logger("server.startup")
 
@@ -52,11 +53,11 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
             fresh = not facts.read(connection, "archive_id")
         facts.claim(index, store.archive_id)
         adopted = _reconcile(settings, store, index, fresh=fresh)
-        if damaged is not None:
-            salvaging.salvage(damaged, index)
+        found = salvaging.salvage(damaged, index) if damaged is not None else {}
+        workitems.findable(index, salvaged=bool(found))
         held = with_stored(settings, index)
         _adopt_held(settings, held, index)
-        workitems.restarted(index, held)
+        workitems.restarted(index, held, _kept(found, fresh=fresh))
     finally:
         index.close()
     return {
@@ -64,6 +65,12 @@ def prepare(settings: Settings, store: FilesystemStore) -> dict[str, Any]:
         "adopted": adopted,
         **_plain(held),
     }
+
+
+def _kept(salvaged: Mapping[str, int], *, fresh: bool) -> Kept:
+    """What is left of the unified worklist, where the index had to be made anew."""
+    subscribed = bool({"workitem_watch", "workitem_subscription"} & salvaged.keys())
+    return Kept(not fresh or subscribed, not fresh or "workitem" in salvaged)
 
 
 def registered(settings: Settings) -> dict[str, Any]:

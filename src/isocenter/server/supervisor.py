@@ -293,6 +293,7 @@ class Supervisor:
             return
         log.info("server.stopping")
         self._stopping = True
+        self.board.close_down()
         self.listeners.close()
         for pid in self._workers:
             self._end(pid)

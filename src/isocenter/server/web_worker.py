@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -21,23 +22,25 @@ from isocenter.imaging.engine import engine_of
 from isocenter.registry.roster import Directory
 from isocenter.registry.watching import Watch
 from isocenter.rules import Ruleset, compiled
-from isocenter.server import health, metrics, notifying, reconciling_api
+from isocenter.server import health, metrics, notifying, reconciling_api, stepping_api
 from isocenter.server.archive import Archive, open_archive
 from isocenter.server.assumed import assumed_by
-from isocenter.server.auth import App, Receive, Scope, Send, TokenAuth
+from isocenter.server.auth import App, Receive, Scope, Send, Ticket, TokenAuth
 from isocenter.server.board import counts
 from isocenter.server.committing import polled
 from isocenter.server.deidentifying import profile
 from isocenter.server.start_page import start_page, style
 from isocenter.server.supervisor import Worker
 from isocenter.server.tokens import Gate
-from isocenter.server.workitems import worklist
+from isocenter.server.workitems import farewell, worklist
 from isocenter.web.context import WebContext, WebSettings
 from isocenter.web.cors import CrossOrigin
 from isocenter.web.departing import Departures
 from isocenter.web.doors import Doors, create_app, serves
 from isocenter.web.lanes import Lanes
 from isocenter.web.workflow_api.reconciliation import MOUNT as RECONCILIATION
+from isocenter.web.workflow_api.steps import MOUNT as STEPS
+from isocenter.web.workitems.channels import holds_ticket
 
 if TYPE_CHECKING:
     from isocenter.conformance.model import Statement
@@ -61,9 +64,13 @@ def run(worker: Worker) -> None:
     archive = open_archive(worker, pool_size=_pool_size(worker.settings))
     watch = Watch(worker.settings, archive.database)
     context = web_context(archive, worker.settings, watch)
-    services = create_app(context, {RECONCILIATION: reconciling_api.api(archive, worker.settings, watch)})
+    workflow: dict[str, App] = {
+        RECONCILIATION: reconciling_api.api(archive, worker.settings, watch),
+        STEPS: stepping_api.api(archive, watch),
+    }
+    services = create_app(context, workflow)
     config = uvicorn.Config(
-        application(worker, archive, services, watch),
+        application(worker, archive, services, watch, partial(holds_ticket, context)),
         lifespan="off",
         loop="uvloop",
         http="httptools",
@@ -104,6 +111,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._worker.ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; where the whole server does, those hear of it first who have an event channel."""
+        if self._worker.board.closing:
+            await self._services.part(farewell(self._worker.settings))
+        await super().shutdown(sockets)
 
 
 def web_context(archive: Archive, settings: Settings, directory: Directory) -> WebContext:
@@ -174,8 +187,10 @@ def _statement(settings: Settings) -> "Statement":
     return statement(settings, date=f"{datetime.now(UTC):%Y-%m-%d}", web=described())
 
 
-def application(worker: Worker, archive: Archive, services: Doors, directory: Directory) -> App:
-    """Everything on the HTTP port, behind the token unless HTTP is open."""
+def application(
+    worker: Worker, archive: Archive, services: Doors, directory: Directory, ticket: Ticket | None = None
+) -> App:
+    """Everything on the HTTP port, behind the token unless HTTP is open; `ticket` stands for it on a WebSocket."""
     settings = worker.settings
     ready = health.ready(worker, counts(settings), archive.database, archive.store, settings.free_space_floor)
     pages = Starlette(
@@ -188,7 +203,7 @@ def application(worker: Worker, archive: Archive, services: Doors, directory: Di
         ]
     )
     door = _Door(services, pages)
-    guarded: App = door if settings.http_open else TokenAuth(door, Gate(settings.data, settings.http.token))
+    guarded: App = door if settings.http_open else TokenAuth(door, Gate(settings.data, settings.http.token), ticket)
     return CrossOrigin(guarded, settings.http.origins) if settings.http.origins else guarded
 
 

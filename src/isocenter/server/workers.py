@@ -152,8 +152,12 @@ def jobs(worker: Worker) -> None:
         each.start()
     worker.ready()
     end.wait()
-    for each in (runner, calls, steps, sendings, messages, reconciliation, notices, compression):
+    parting = workitems.parting(archive.database, worker.settings, calls.wake) if worker.board.closing else None
+    for each in (runner, steps, sendings, messages, reconciliation, notices, compression):
         each.stop(worker.settings.processes.drain)
+    if parting is not None:
+        parting.await_told()
+    calls.stop(worker.settings.processes.drain)
     packer.close()
     archive.close()
 

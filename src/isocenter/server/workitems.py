@@ -1,15 +1,16 @@
 """The unified worklist, wired: for the processes that accept associations, for the web, for the jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from isocenter.config import Settings
 from isocenter.database import Database
 from isocenter.exchange.peers import Peers
 from isocenter.jobs.runner import Handler
 from isocenter.registry.roster import Directory
-from isocenter.workflow.workitems import delivering
-from isocenter.workflow.workitems.entries import Terms, Workitems
-from isocenter.workflow.workitems.events import KIND
+from isocenter.workflow.workitems import delivering, keying
+from isocenter.workflow.workitems.entries import Notify, Terms, Workitems
+from isocenter.workflow.workitems.events import KIND, Kept
+from isocenter.workflow.workitems.parting import Parting
 
 
 def worklist(database: Database, settings: Settings) -> Workitems:
@@ -30,9 +31,27 @@ def upkeep(database: Database, settings: Settings) -> Handler:
     return delivering.upkeep(worklist(database, settings), keep=said.keep, events=said.events)
 
 
-def restarted(database: Database, settings: Settings) -> None:
+def findable(database: Database, *, salvaged: bool) -> None:
+    """Make what workitems are found by, where it is not there."""
+    keying.renew(database, anyway=salvaged)
+
+
+def restarted(database: Database, settings: Settings, kept: Kept) -> None:
     """Let the subscribers know that the server begins again."""
-    ours = settings.aes[0].title
     with database.writing() as connection:
-        told = tuple((title, ours) for title in settings.workitem.notify)
-        worklist(database, settings).restarted(connection, told)
+        worklist(database, settings).restarted(connection, _notify(settings), kept)
+
+
+def parting(database: Database, settings: Settings, wake: Callable[[], None]) -> Parting:
+    """Let them know that it ends; `wake` has the jobs of `handlers` looked for."""
+    return Parting(worklist(database, settings), _notify(settings), farewell(settings), wake)
+
+
+def farewell(settings: Settings) -> float:
+    """Seconds that a stop waits for subscribers to hear of it."""
+    return min(settings.workitem.farewell, settings.processes.drain)
+
+
+def _notify(settings: Settings) -> Notify:
+    ours = settings.aes[0].title
+    return tuple((title, ours) for title in settings.workitem.notify)

@@ -129,6 +129,8 @@ class ProcedureStepService(BufferedService):
             response[commands.ERROR_ID] = MAY_NO_LONGER_BE_UPDATED
         self._note(association, command, status, refusal.comment)
         association.respond(context.id, response)
+        if refusal.cause is Cause.INVALID_VALUE and self._ae.mpps.close_invalid:
+            association.abort()
 
     def _note(self, association: "Association", command: Command, status: int, comment: str = "") -> None:
         operation = _NAMES.get(commands.number(command, commands.COMMAND_FIELD), "")

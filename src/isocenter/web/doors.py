@@ -12,10 +12,11 @@ from isocenter.web.wado_uri.service import WadoUri
 from isocenter.web.wado_ws.service import MOUNT as WADO_WS
 from isocenter.web.wado_ws.service import WadoWs
 from isocenter.web.workflow_api.reconciliation import MOUNT as RECONCILIATION
+from isocenter.web.workflow_api.steps import MOUNT as STEPS
 from isocenter.web.worklist import MOUNT as WORKLIST
 from isocenter.web.worklist import WorklistDoor
 
-PREFIXES: Final = ("/dicom-web", "/dicomweb", "/wado", WADO_WS, WORKLIST, RECONCILIATION)
+PREFIXES: Final = ("/dicom-web", "/dicomweb", "/wado", WADO_WS, WORKLIST, RECONCILIATION, STEPS)
 """Where the services are. `/wado` is that of WADO-URI."""
 
 
@@ -43,6 +44,10 @@ class Doors:
     async def warm(self) -> None:
         """Be quick from the first request on."""
         await self._dicomweb.warm()
+
+    async def part(self, seconds: float) -> None:
+        """Let those hear that the server ends who are to; at most so long."""
+        await self._dicomweb.part(seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from pynetdicom.sop_class import ModalityPerformedProcedureStep, ModalityWorklis
 from typer.testing import CliRunner
 
 import archives
-from archives import NETWORK, running
+from archives import NETWORK, running, unused_port
 from databases import migrated
 from isocenter import dimse
 from isocenter.acquire import phantoms
@@ -28,8 +28,9 @@ from isocenter.cli.app import app
 from isocenter.cli.asking import Asking
 from isocenter.config import HostedAE
 from isocenter.config.settings import Commitment
-from isocenter.dicom.uids import STORAGE_COMMITMENT_PUSH, new_uid
+from isocenter.dicom.uids import EXPLICIT_LE, MODALITY_WORKLIST_FIND, STORAGE_COMMITMENT_PUSH, new_uid
 from isocenter.dimse import ProposedContext
+from isocenter.workflow.worklist.asking import ask, identifier
 from procedure_steps import rows
 
 CLASSES = [kind.sop_class for kind in KINDS.values()]
@@ -52,15 +53,20 @@ class Department:
     queries: list[Dataset] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+    """That the client has gone."""
     port: int = 0
     pending: int = 0xFF00
+    then: str = ""
+    """What it does after the last item: abort, silence, or answer."""
 
     def clear(self) -> None:
         for held in (self.items, self.created, self.changed, self.stored, self.queries, self.said):
             held.clear()
         self.statuses.clear()
         self.cancelled.clear()
-        self.pending = 0xFF00
+        self.over.clear()
+        self.pending, self.then = 0xFF00, ""
 
     def _status(self, kind: str) -> int:
         self.said.append(kind)
@@ -75,6 +81,11 @@ class Department:
                 yield 0xFE00, None
                 return
             yield self.pending, item
+        if self.then == "abort":
+            event.assoc.abort()
+            return
+        if self.then == "silence":
+            assert self.over.wait(60)
         if (last := self._status("C-FIND")) != 0:
             yield last, None
 
@@ -122,10 +133,10 @@ def ris(served: Department) -> Department:
     return served
 
 
-def to(port: int, called: str = "RIS", services: Any = None) -> Connect:
+def to(port: int, called: str = "RIS", services: Any = None, settings: dimse.Settings = NETWORK) -> Connect:
     def connect(contexts: list[ProposedContext]) -> AbstractContextManager[dimse.ClientAssociation]:
         return dimse.connect(
-            ("127.0.0.1", port), calling="CT1", called=called, contexts=contexts, settings=NETWORK, services=services
+            ("127.0.0.1", port), calling="CT1", called=called, contexts=contexts, settings=settings, services=services
         )
 
     return connect
@@ -298,8 +309,56 @@ def test_what_a_query_is_answered(ris: Department, row: dict[str, str]) -> None:
             query(peers, [], 100)
 
 
+OF_A_CLIENT = [row for row in rows("sendtopacs_status_codes") if row["ae"] == "MWL_CLIENT"]
+
+
+@pytest.mark.req("S-MWL-17")
+@pytest.mark.parametrize("row", OF_A_CLIENT, ids=lambda row: row["status_meaning"][:20])
+def test_how_a_query_of_an_import_station_may_end(ris: Department, row: dict[str, str]) -> None:
+    """What came before the association was lost is there to be chosen from."""
+    ris.items += [scheduled(1), scheduled(2)]
+    broken = row["status_meaning"].startswith(("Exception", "No final response"))
+    ris.then = {"Exc": "abort", "No ": "silence"}.get(row["status_meaning"][:3], "")
+    settings = replace(NETWORK, response=0.3) if ris.then == "silence" else NETWORK
+    connect = to(ris.port, settings=settings)
+    with connect([ProposedContext(MODALITY_WORKLIST_FIND, (EXPLICIT_LE,))]) as association:
+        answers = ask(association, identifier([]))
+        ris.over.set()
+    assert (len(answers.items), answers.lost, answers.complete) == (2, broken, not broken)
+
+
 def test_the_statuses_were_read() -> None:
-    assert len(ANSWERED) == 8
+    assert (len(ANSWERED), len(OF_A_CLIENT)) == (8, 4)
+
+
+@pytest.fixture(scope="module")
+def plain(served: Department) -> Iterator[int]:
+    """The port of the same archive without procedure steps, as many are."""
+    ae = AE("ARCHIVE")
+    ae.supported_contexts = [build_context(uid) for uid in CLASSES]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, served.store)])
+    yield server.server_address[1]
+    server.shutdown()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_peer_that_takes_no_steps_gets_the_images(ris: Department, plain: int, asked: bool) -> None:
+    """They name no step then, and that it was not reported is told where it should have been."""
+    ris.items.append(scheduled())
+    peers = Peers(to(ris.port), to(plain) if asked else None, to(plain))
+    done = Modality(Device("CT1"), peers).perform(query(peers, [], 100).items)
+    assert (done.uid, done.stored, done.status) == ("", 3, "COMPLETED")
+    assert not any("ReferencedPerformedProcedureStepSequence" in image for image in ris.stored)
+    assert [warning for warning in done.warnings if "MPPS" in warning] == list(done.warnings)
+    assert len(done.warnings) == int(asked)
+
+
+def test_what_becomes_of_the_step_is_told_where_its_peer_is_away(ris: Department) -> None:
+    ris.items.append(scheduled())
+    peers = Peers(to(ris.port), to(unused_port()), to(ris.port))
+    with pytest.raises(Failed, match="MPPS: no connection"):
+        Modality(Device("CT1"), peers).perform(query(peers, [], 100).items)
+    assert ris.stored == []
 
 
 @pytest.mark.req("X-MOD-52")

@@ -274,3 +274,63 @@ def test_the_same_edit_told_twice_is_made_once(archive: Running) -> None:
     assert archive.ingest.writer.submit(edit_of(record)).result(20).verdict == "edited"
     assert len(archive.rows("edit")) == len(archive.rows("audit")) == 1
     assert {row.sop_uid for row in archive.rows("instance")} == {sop_uid(), sop_uid(1, 2)}
+
+
+# --- taken back after the one who stayed was called otherwise
+
+
+def test_a_merge_is_taken_back_whatever_the_survivor_is_called_by_then(
+    archive: Running, destination: Destination
+) -> None:
+    archive.send(made(1, PatientID="A", PatientName="Doe^A"), made(1, study=2, PatientID="B", PatientName="Roe^B"))
+    edits = editor(archive)
+    merged = edits.merge_patients(identity("A"), identity("B"), WHO)
+    renamed = edits.attributes(Target.patient(identity("B")), attributes(PatientID="R"), WHO)
+    archive.send(made(1, study=3, PatientID="A", PatientName="Doe^A"))
+    back = edits.revert(merged.uid, WHO)
+    told = agreed(archive, destination)
+    assert patients(archive) == {study_uid(): "A", study_uid(2): "R", study_uid(3): "A"}
+    assert {(one[PATIENT_ID], one[NAME]) for one in told} == {("A", "Doe^A"), ("R", "Roe^B")}
+    edits.revert(back.uid, WHO)
+    assert set(patients(archive).values()) == {"R"}  # merged again, into who has another number since
+    edits.revert(renamed.uid, WHO)
+    assert set(patients(archive).values()) == {"B"}
+
+
+def test_a_merge_is_taken_back_though_the_survivor_was_merged_away_since(
+    archive: Running, destination: Destination
+) -> None:
+    archive.send(*(made(1, study=number, PatientID=each) for number, each in enumerate("ABC", 1)))
+    edits = editor(archive)
+    first = edits.merge_patients(identity("A"), identity("B"), WHO)
+    second = edits.merge_patients(identity("B"), identity("C"), WHO)
+    edits.revert(first.uid, WHO)
+    assert patients(archive) == {study_uid(1): "A", study_uid(2): "C", study_uid(3): "C"}
+    edits.revert(second.uid, WHO)
+    archive.send(made(2, study=1, PatientID="A"), made(1, study=4, PatientID="A"))
+    agreed(archive, destination)
+    assert patients(archive) == {study_uid(1): "A", study_uid(2): "B", study_uid(3): "C", study_uid(4): "A"}
+    assert archive.rows("conflict") == []
+
+
+def test_a_survivor_who_was_given_the_number_of_the_other_keeps_it(archive: Running) -> None:
+    archive.send(made(1, PatientID="A"), made(1, study=2, PatientID="B"))
+    edits = editor(archive)
+    merged = edits.merge_patients(identity("A"), identity("B"), WHO)
+    edits.attributes(Target.patient(identity("B")), attributes(PatientID="A"), WHO)
+    with pytest.raises(Refused, match="by now") as refused:
+        edits.revert(merged.uid, WHO)
+    assert refused.value.reason == Reason.BAD_REQUEST
+    assert set(patients(archive).values()) == {"A"}
+
+
+def test_a_study_goes_back_to_a_patient_who_was_called_otherwise_since(
+    archive: Running, destination: Destination
+) -> None:
+    archive.send(*(made(1, study=number, PatientID=each) for number, each in enumerate("PPQ", 1)))
+    edits = editor(archive)
+    moved = edits.move_study(study_uid(1), attributes(PatientID="Q"), WHO)
+    edits.attributes(Target.patient(identity("P")), attributes(PatientID="R"), WHO)
+    edits.revert(moved.uid, WHO)
+    agreed(archive, destination)
+    assert patients(archive) == {study_uid(1): "R", study_uid(2): "R", study_uid(3): "Q"}

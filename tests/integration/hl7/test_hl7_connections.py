@@ -1,5 +1,6 @@
 """Senders and receivers of HL7 over real connections."""
 
+import os
 import socket
 import ssl
 import struct
@@ -7,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -162,6 +164,49 @@ def test_a_message_that_never_ends_costs_its_connection() -> None:
                     assert sender.recv(1) == b""
                     break
         assert quiet.send(message(2)).value("MSA-1") == "AA"
+
+
+def test_a_message_that_is_cut_off_is_none() -> None:
+    """Its sender is gone before the end block: what was whole is answered, the rest is passed over."""
+    heard: list[str] = []
+
+    def handle(data: bytes, _address: object) -> list[bytes]:
+        heard.append(parsed(data).header.control_id)
+        return taken(data)
+
+    with listening(handle) as (listener, address):
+        with socket.create_connection(address, timeout=60) as sender:
+            sender.sendall(framed(message(1)) + framed(message(2))[:-2])
+            sender.shutdown(socket.SHUT_WR)
+            came = b"".join(iter(lambda: sender.recv(65536), b""))
+        until(lambda: listener.connections == 0)
+    assert came.count(b"MSA|AA|M1") == came.count(b"MSA|") == 1
+    assert heard == ["M1"]
+
+
+@pytest.mark.parametrize("end", [b"\x1c\r", b"\x1c", b"\x1c\n", b"\r\n\x1c\r\n"])
+@pytest.mark.parametrize("lines", [b"\r", b"\n", b"\r\n"])
+def test_senders_with_ends_of_their_own(end: bytes, lines: bytes) -> None:
+    """Of lines and of blocks; what is asked next tells that the one before has ended."""
+    with listening() as (_, address), socket.create_connection(address, timeout=60) as sender:
+        for number in (1, 2):
+            sender.sendall(b"\x0b" + message(number).replace(b"\r", lines) + end)
+        sender.sendall(framed(message(3)))
+        sender.shutdown(socket.SHUT_WR)
+        came = b"".join(iter(lambda: sender.recv(65536), b""))
+    assert [came.count(b"MSA|AA|M%d\r" % number) for number in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_a_quiet_sender_is_asked_whether_it_is_there() -> None:
+    """By the system, within a minute: else a feed whose firewall forgot it would hold its connection for good."""
+    with listening() as (listener, address), Caller(address) as caller:
+        assert caller.send(message(1)).value("MSA-1") == "AA"
+        assert listener.connections == 1
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        (own,) = [row for row in rows if int(row[1].partition(":")[2], 16) == address[1] and row[3] == "01"]
+        timer, _, left = own[5].partition(":")
+        assert timer == "02", "keep-alive"
+        assert int(left, 16) <= 60 * os.sysconf("SC_CLK_TCK")
 
 
 def test_who_is_not_known_is_hung_up_on() -> None:

@@ -1,11 +1,9 @@
 """Messages through store, handler and acknowledgement, on both databases."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from isocenter.config.hl7 import Destination, Feed, Hl7
@@ -79,17 +77,18 @@ def test_other_senders_have_ids_of_their_own(reception: Reception) -> None:
 
 def test_what_was_refused_may_come_again(reception: Reception) -> None:
     """Nothing was done, so it is not answered from memory: what it lacked may be there now."""
-    faults: Iterator[MessageError | None] = iter((WRONG, None))
+    lacking = [WRONG]
 
     def apply(_message: Message) -> None:
-        if (fault := next(faults)) is not None:
-            raise fault
+        if lacking:
+            raise lacking[0]
 
     reception.handler.on_apply = apply
     (refused,) = reception.answers(message())
     assert (refused.value("MSA-1"), refused.value("ERR-2.1"), refused.value("ERR-2.3")) == ("AE", "PID", "5")
     assert noted(reception.database) == []
     assert reception.messages.listed()[0].error == "101 PID[1]-5 there is no name"
+    lacking.clear()
     assert reception.code(message()) == "AA"
     assert noted(reception.database) == ["1"]
     assert [(each.state, each.runs, each.error) for each in reception.messages.listed()] == [("processed", 2, "")]
@@ -207,6 +206,21 @@ def test_what_can_not_be_read_is_kept_and_refused(reception: Reception, data: by
     (kept,) = reception.messages.listed()
     assert kept.state == "refused"
     assert (reception.messages.content(kept.id) or (b"",))[0] == data
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "code"), [("FHS|^~\\&|RIS|HOSP\rBHS|^~\\&|RIS|HOSP\r", "BTS|2\r", "AR"), ("", "", "AE")]
+)
+def test_several_messages_in_one_frame_are_refused_as_a_whole(
+    reception: Reception, before: str, after: str, code: str
+) -> None:
+    """A batch, or one message behind another: no answer could tell which of them were taken."""
+    data = before.encode() + message(1, 1) + message(2, 2) + after.encode()
+    (answer,) = reception.answers(data)
+    assert (answer.value("MSA-1"), answer.value("MSA-2")) == (code, "1")
+    assert "frame of its own" in answer.value("ERR-8")
+    assert noted(reception.database) == []
+    assert [state for state, _, _ in states(reception)] == ["refused"]
 
 
 def test_a_message_that_is_too_large_is_answered_by_its_beginning(reception: Reception) -> None:
@@ -357,14 +371,14 @@ def test_one_that_can_not_be_answered_takes_no_other_with_it(
 ) -> None:
     """A fault of ours in the midst of a commit: that sender gets no answer, the others get theirs."""
     reception = Reception(sqlite_database)
-    finish = reception.messages.finish
+    row = reception.messages.row
 
-    def failing(connection: Connection, arrival: Arrival, *rest: Any) -> int:
+    def failing(arrival: Arrival, *rest: Any) -> dict[str, Any]:
         if arrival.key.control_id == "BAD":
             raise RuntimeError
-        return finish(connection, arrival, *rest)
+        return row(arrival, *rest)
 
-    monkeypatch.setattr(reception.messages, "finish", failing)
+    monkeypatch.setattr(reception.messages, "row", failing)
 
     def unanswered() -> None:
         with pytest.raises(Retriable):
@@ -425,6 +439,40 @@ def test_many_connections_share_commits(any_database: Database, monkeypatch: pyt
         of_feed = [each for each in done if each.startswith(f"{name}-")]
         assert of_feed == [f"{name}-{n}" for n in range(10) if n != 3]
     assert len(commits) < 80
+
+
+def test_one_commit_tells_its_messages_apart(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several that are all good it is the only one; a reused control ID is seen among them, too."""
+    reception = Reception(any_database)
+    commits = counted(any_database, monkeypatch)
+    works = [reception.receiver.entered(message(5, patient), SENDER[0])[0] for patient in ("A", "B", "C")]
+    reception.processor.finish(works[-1])
+    assert len(commits) == 1
+    assert noted(any_database) == ["A", "B", "C"]
+    assert states(reception) == [("processed", "5", ""), ("processed", "5", SAME_ID), ("processed", "5", SAME_ID)]
+    assert [parsed(work.answer).value("MSA-1") for work in works] == ["AA"] * 3
+
+
+def test_one_that_is_refused_takes_nothing_of_the_others(
+    any_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit is made again with care, and care is taken for some time."""
+    reception = Reception(any_database)
+    commits = counted(any_database, monkeypatch)
+
+    def refuse(message: Message) -> None:
+        if message.value("PID-3") == "BAD":
+            raise WRONG
+
+    reception.handler.on_apply = refuse
+    works = [reception.receiver.entered(message(patient, patient), SENDER[0])[0] for patient in ("A", "BAD", "C")]
+    reception.processor.finish(works[-1])
+    assert len(commits) == 2
+    assert reception.code(message("BAD", "BAD")) == "AE"
+    assert len(commits) == 3
+    assert noted(any_database) == ["A", "C"]
+    assert states(reception) == [("processed", "A", ""), ("refused", "BAD", ""), ("processed", "C", "")]
+    assert [parsed(work.answer).value("MSA-1") for work in works] == ["AA", "AE", "AA"]
 
 
 # --- after a crash

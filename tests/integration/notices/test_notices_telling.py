@@ -12,7 +12,9 @@ from archives import CT, PATIENCE, SR, Running, made, running, series_uid, sop_u
 from commitment_peers import Client
 from commitment_peers import Work as Commitment
 from commitment_peers import listening as commitment_listening
-from isocenter.archive.commitment.data import Reference
+from isocenter.archive.commitment.data import Named, Reference
+from isocenter.archive.commitment.holding import Checker
+from isocenter.archive.commitment.polled import Polled
 from isocenter.config import HostedAE, Peer
 from isocenter.database import changes
 from isocenter.database.changes import Change, Position
@@ -413,3 +415,16 @@ def test_availability_is_told_once_commitment_was_reported(tmp_path: Path, any_u
         (study_uid(1), [sop_uid(1), sop_uid(2)]),
         (study_uid(2), [sop_uid(1, study=2)]),
     ]
+
+
+def test_availability_is_told_of_what_was_committed_over_http(tmp_path: Path, any_url: str) -> None:
+    """Once, when the result is there to be fetched; asking again for the same changes nothing."""
+    told = Told()
+    with telling(tmp_path, any_url, told, notice=[{**AVAILABLE, "when": ["committed"]}]) as (archive, work):
+        archive.send(made(1), made(2), made(3))
+        polled = Polled(archive.database, Checker.of(archive.database, archive.store, "process"))
+        named = [Named(CT, sop_uid(1)), Named(CT, sop_uid(3)), Named(CT, "1.2.3.99")]
+        for _ in range(2):
+            polled.look(polled.ask(HostedAE(), "127.0.0.1", "2.25.5005", named), HostedAE())
+        work.all()
+    assert [(each.study_uid, each.instances) for each in told.messages] == [(study_uid(1), [sop_uid(1), sop_uid(3)])]

@@ -1,17 +1,23 @@
 """Merges, moves and changes of numbers: archive, worklist, procedure steps and register say the same afterwards, and
 what they said before when they are taken back."""
 
+from pathlib import Path
+
 import pytest
 
-from archives import study_uid
+from archives import running, study_uid
 from hospital import ADMISSION, BIRTH, LOCATION, NAME, SEX, WHO, Hospital
 from isocenter.archive.edits.history import history
 from isocenter.archive.edits.making import Who
+from isocenter.dicom.uids import new_uid
 from isocenter.errors import Refused
 from isocenter.hl7.errors import Condition, MessageError
+from isocenter.workflow.orders.handler import Orders
 from isocenter.workflow.worklist.attributes import text
 from isocenter.workflow.worklist.states import State
+from procedure_steps import begun, report
 
+ITEM = "ScheduledStepAttributesSequence"
 ROE = "PID|||B||Roe^Richard||19700102|M"
 
 
@@ -80,6 +86,31 @@ def test_later_things_under_the_prior_number_follow(house: Hospital) -> None:
     house.undo()
     assert {owner for owner, _ in house.studies().values()} == {"\\A"}
     assert house.state() == {**before, "archive": house.studies()}
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_orders_that_come_by_the_prior_number_go_back_with_it(house: Hospital, registered: bool) -> None:
+    """With what they say themselves, and what is registered of that patient, if anything is, beside it."""
+    if registered:
+        house.adt("A28", "PID|||A||Doe^Jane||19700301|F")
+    house.adt("A40", ROE, "MRG|A")
+    order = house.message(
+        "ORM^O01", "PID|||A||Doe^J", "ORC|NW|PL1|FI1||||^^^20260301093000^^R",
+        "OBR|1|PL1|FI1|CTHEAD^CT head^99L||||||||||||||ACC1|RP1|SPS1||||CT",
+    )  # fmt: skip
+    with house.database.writing() as connection:
+        orders = Orders(house.worklist)
+        orders.apply(connection, order, house.feed)
+        orders.apply(connection, order, house.feed)
+    (entry,) = house.entries().values()
+    assert [entry.identity, *(text(entry.model, tag) for tag in (NAME, BIRTH, SEX))] == [
+        "\\B", "Doe^J", "19700102", "M",
+    ]  # fmt: skip
+    house.undo()
+    (entry,) = house.entries().values()
+    assert [entry.identity, *(text(entry.model, tag) for tag in ("00100020", NAME, BIRTH, SEX))] == [
+        "\\A", "A", "Doe^J", *(("19700301", "F") if registered else ("", "")),
+    ]  # fmt: skip
 
 
 def test_updates_of_a_number_that_was_merged_away_are_the_others(house: Hospital) -> None:
@@ -247,6 +278,101 @@ def test_an_account_moves_with_its_visits(house: Hospital) -> None:
     assert house.state()["register"]["\\A"][2] == []
     house.undo()
     assert house.state() == before
+
+
+VISIT_MOVES = ("A45", "PID|||B||Roe^Richard", "MRG|A||||V1", "PV1|||||||||||||||||||V2")
+
+
+def settled(house: Hospital) -> dict[str, tuple[str, str]]:
+    """Archived studies, once late ones have followed."""
+    while house.parts.late.step():
+        pass
+    return house.studies()
+
+
+@pytest.mark.parametrize(
+    ("event", "segments"),
+    [
+        ("A45", VISIT_MOVES[1:]),
+        ("A44", ("PID|||B||Roe^Richard|||||||||||||ACC1", "MRG|A||ACC1")),
+    ],
+)
+def test_late_objects_of_what_was_moved_follow(house: Hospital, event: str, segments: tuple[str, ...]) -> None:
+    """By the study of the order, or by its accession number; what else is the prior patient's stays with her."""
+    house.adt("A01", "PID|||A||Doe^Jane|||||||||||||ACC1", "PV1||I|W1||||||||||||||||V1")
+    house.scheduled("O1", patient="A", visit="V1", study=study_uid(1))
+    house.scheduled("O2", patient="A", visit="V9", study=study_uid(3))
+    before = house.state()
+    house.adt(event, *segments)
+    named = house.archived(1, patient="A")
+    numbered = house.archived(2, patient="A", AccessionNumber="O1")
+    others = [house.archived(3, patient="A", AccessionNumber="O2")]
+    others.append(house.archived(4, patient="C", AccessionNumber="O1"))
+    owners = {uid: owner for uid, (owner, _) in settled(house).items()}
+    assert owners == {named: "\\B", numbered: "\\B", others[0]: "\\A", others[1]: "\\C"}
+    assert house.studies()[named][1] == "Roe^Richard"
+    house.archived(1, patient="A", SeriesInstanceUID="1.2.3.4.9", SOPInstanceUID="1.2.3.4.9.1")
+    assert house.archive.rows("conflict") == []
+    assert {edit.kind for edit in house.archive.rows("edit")} == {"move-study"}
+    house.undo()
+    assert {owner for uid, (owner, _) in house.studies().items() if uid != others[1]} == {"\\A"}
+    assert house.state() == {**before, "archive": house.studies()}
+
+
+def test_archived_studies_of_its_accession_number_move_too(house: Hospital) -> None:
+    house.scheduled("O1", patient="A", visit="V1")
+    study = house.archived(1, patient="A", AccessionNumber="O1")
+    house.adt(*VISIT_MOVES)
+    assert house.studies() == {study: ("\\B", "Roe^Richard")}
+
+
+def test_what_comes_late_goes_to_the_end_of_a_chain_and_back_step_by_step(tmp_path: Path, any_url: str) -> None:
+    """The visit moves twice, the patient in whose hands it ends is merged, and so is the one it came from."""
+    with running(tmp_path, any_url) as archive:
+        house, uid = Hospital(archive), new_uid()
+        house.scheduled("O1", patient="A", visit="V1", study=study_uid(1))
+        house.adt("A45", "PID|||B||Roe^Richard", "MRG|A||||V1", "PV1|||||||||||||||||||V2")
+        house.adt("A45", "PID|||C||Poe^Paul", "MRG|B||||V2", "PV1|||||||||||||||||||V3")
+        house.adt("A40", "PID|||D||Poe^Paula", "MRG|C")
+        house.adt("A40", "PID|||E||Doe^Janet", "MRG|A")
+        late = house.archived(1, patient="A")
+        assert report(archive, uid, begun(PatientID="A", **{f"{ITEM}>AccessionNumber": "O1"})) == [0]
+        for owner in ("D", "D", "C", "B", "A"):
+            assert settled(house)[late][0] == house.step(1).identity == f"\\{owner}"
+            if owner != "A":
+                house.undo()
+        assert house.step(1).matching == "matched"
+        assert archive.rows("conflict") == []
+
+
+@pytest.mark.parametrize("event", ["A40", "A45"])
+def test_objects_that_come_while_a_message_is_carried_out_follow(house: Hospital, event: str) -> None:
+    """After the archived studies were edited and before the message is noted, when who follows has looked already."""
+    house.scheduled("O1", patient="A", visit="V1", study=study_uid(1))
+    message = house.message(event, "PID|||B||Roe^Richard", "MRG|A||||V1", "PV1|||||||||||||||||||V2")
+    house.parts.messages.before(message, house.feed)
+    late = house.archived(1, patient="A")
+    assert settled(house)[late][0] == "\\A"
+    house.applied(message)
+    assert settled(house)[late][0] == "\\B"
+    house.undo()
+    assert settled(house)[late][0] == "\\A"
+
+
+def test_a_study_that_somebody_gave_to_a_third_patient_stays_there(house: Hospital) -> None:
+    house.scheduled("O1", patient="A", visit="V1", study=study_uid(1))
+    house.adt(*VISIT_MOVES)
+    late = house.archived(1, patient="A")
+    house.edits.move_study(late, {"00100020": {"vr": "LO", "Value": ["Z"]}}, WHO)
+    assert settled(house)[late][0] == "\\Z"
+
+
+def test_a_move_that_was_undone_holds_nothing_back(house: Hospital) -> None:
+    house.scheduled("O1", patient="A", visit="V1", study=study_uid(1))
+    house.adt(*VISIT_MOVES)
+    house.undo()
+    late = house.archived(1, patient="A")
+    assert settled(house)[late][0] == "\\A"
 
 
 @pytest.mark.parametrize(

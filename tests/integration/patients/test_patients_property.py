@@ -130,6 +130,20 @@ BELOW: list[Op] = [
 """So can what was said of one whom late objects have merged away since."""
 
 
+FORMER: list[Op] = [
+    ("merge", "B", "A"), ("merge", "B", "B"), ("merge", "A", "B"), ("update", "A", "Roe^R"), ("undo", 1), ("undo", 1),
+]  # fmt: skip
+"""An update by a number that a patient had for a while is one of hers."""
+AGAIN_HERS: list[Op] = [
+    ("merge", "B", "A"), ("merge", "B", "B"), ("merge", "A", "B"), ("merge", "A", "A"), ("undo", 1), ("undo", 0),
+]  # fmt: skip
+"""So it is once she has the number back that she had before."""
+CALLED: list[Op] = [("merge", "B", "A"), ("merge", "A", "B"), ("merge", "A", "A"), ("undo", 1), ("undo", 0)]
+"""What such a merge had called her is not what she is called when all is undone."""
+BETWEEN: list[Op] = [("merge", "B", "A"), ("merge", "C", "B"), ("merge", "A", "A"), ("undo", 1)]
+"""What was undone while something stood on it does not come back with that."""
+
+
 @example(ops=RENUMBERED)
 @example(ops=APART)
 @example(ops=SINCE)
@@ -140,6 +154,10 @@ BELOW: list[Op] = [
 @example(ops=AGAIN)
 @example(ops=NOBODY)
 @example(ops=BELOW)
+@example(ops=FORMER)
+@example(ops=AGAIN_HERS)
+@example(ops=CALLED)
+@example(ops=BETWEEN)
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=BOUNDED)
 @given(ops=st.lists(OPS, max_size=8))
 def test_whatever_is_done_agrees_and_can_be_taken_back(ops: list[Op]) -> None:

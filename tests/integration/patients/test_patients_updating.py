@@ -6,9 +6,7 @@ import pytest
 
 from archives import study_uid
 from hospital import ADMISSION, BIRTH, LOCATION, NAME, SEX, Hospital
-from isocenter.workflow.patients import registered
-from isocenter.workflow.patients.supplementing import supplement
-from isocenter.workflow.worklist.attributes import text, written
+from isocenter.workflow.worklist.attributes import text
 from isocenter.workflow.worklist.states import State
 
 PID = "PID|||A||Roe^Richard||19700102|M"
@@ -142,43 +140,3 @@ def test_names_in_several_scripts_and_a_mapping_of_the_feeds_own(house: Hospital
     house.adt("A08", "PID|||A||Yamada^Tarou^^^^^L^A~山田^太郎^^^^^L^I")
     assert text(house.entry("O1").model, NAME) == "Yamada^Tarou=山田^太郎"
     assert house.studies()[study_uid(1)][1] == "Yamada^Tarou=山田^太郎"
-
-
-# --- orders that come later
-
-
-def supplemented(house: Hospital, **values: str) -> dict[str, Any]:
-    tags = {"patient": "00100020", "visit": ADMISSION, "sex": SEX}
-    model: dict[str, Any] = {}
-    for name, value in values.items():
-        model |= written(tags[name], value)
-    with house.database.reading() as connection:
-        return supplement(connection, model)
-
-
-def test_an_order_is_supplemented_by_what_is_registered(house: Hospital) -> None:
-    house.adt("A01", PID, PV1)
-    found = supplemented(house, patient="A", sex="F")
-    told = [text(found, tag) for tag in (NAME, BIRTH, SEX, LOCATION, ADMISSION)]
-    assert told == ["Roe^Richard", "19700102", "F", "W1/R2/B3", "V1"]
-
-
-def test_of_a_visit_only_by_its_own(house: Hospital) -> None:
-    house.adt("A01", PID, PV1)
-    assert text(supplemented(house, patient="A", visit="V9"), LOCATION) == ""
-    house.adt("A01", PID, PV1.replace("|V1", "|V2").replace("W1", "W7"))
-    assert text(supplemented(house, patient="A"), LOCATION) == ""
-    assert text(supplemented(house, patient="A", visit="V2"), LOCATION).startswith("W7")
-
-
-def test_an_order_for_a_number_that_was_merged_away(house: Hospital) -> None:
-    house.adt("A40", "PID|||B||Poe^P||19800101|F", "MRG|A")
-    found = supplemented(house, patient="A", sex="M")
-    assert [text(found, tag) for tag in ("00100020", NAME, SEX)] == ["B", "Poe^P", "F"]
-    with house.database.reading() as connection:
-        assert registered.merged_into(connection, "\\B") == ["\\A"]
-
-
-def test_of_nobody_nothing(house: Hospital) -> None:
-    assert supplemented(house, patient="NOBODY", sex="M") == {**written("00100020", "NOBODY"), **written(SEX, "M")}
-    assert supplemented(house, sex="M") == written(SEX, "M")

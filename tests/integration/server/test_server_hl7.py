@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 
 from certificates import Authority
 from command_forks import Commands
+from isocenter import database
 from isocenter.config import Tls
 from isocenter.hl7.acknowledgement import Answered, acknowledgement
 from isocenter.hl7.calling import Caller, ReceiverLost, ReceiverUnreachable
@@ -19,6 +21,7 @@ from isocenter.hl7.errors import Condition, MessageError
 from isocenter.hl7.framing import Unframing, framed
 from isocenter.hl7.listening import Listener
 from isocenter.hl7.message import Message, parsed
+from isocenter.index.tables import job
 from isocenter.security.tls import client_context
 from servers import Server, environment, until
 
@@ -166,6 +169,17 @@ def test_commands_list_show_and_replay(server: Server, cli: Run) -> None:
     done = json.loads(cli("replay", "--refused", "--feed", "LISTED^H", "--wait", 60, "--json", status=1).stdout)
     assert [(each["id"], each["state"], each["runs"]) for each in done["messages"]] == [(refused["id"], "refused", 2)]
     assert "1 processed, 1 of them refused" in cli("replay", refused["id"], "--wait", 60, status=1).stdout
+    (hl7,) = server.pids("hl7")
+    assert owner(server, done["job"]).split(":")[1] == str(hl7), "it queues up with those that come in"
+
+
+def owner(server: Server, number: int) -> str:
+    """Who carried out a job: host, process and more."""
+    index = database.open(server.data / "index.db")
+    with index.reading() as connection:
+        found = connection.execute(select(job.c.owner).where(job.c.id == number)).scalar_one()
+    index.close()
+    return str(found)
 
 
 def test_commands_say_what_is_wrong(cli: Run) -> None:

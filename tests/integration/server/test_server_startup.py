@@ -14,14 +14,20 @@ from sqlalchemy import func, select
 from filed_archive import Archive
 from isocenter import database
 from isocenter.config import HostedAE, Peer, Settings
+from isocenter.declarations.workitem import GLOBAL
 from isocenter.dicom.part10 import Receipt
 from isocenter.index import tables
 from isocenter.index.rebuild import Assumed
 from isocenter.registry.changing import Registry
-from isocenter.server import assumed, places, startup
+from isocenter.server import assumed, places, startup, workitems
 from isocenter.server.banner import banner
 from isocenter.server.ports import Listeners
+from isocenter.workflow.workitems import keying, models
+from isocenter.workflow.workitems.events import Receiver
+from isocenter.workflow.workitems.matching import Query
+from isocenter.workflow.workitems.matching import page as search_page
 from isocenter.workflow.worklist.entries import Worklist
+from workitem_models import asked
 
 
 @pytest.fixture
@@ -103,6 +109,34 @@ def test_the_workflow_is_taken_out_of_a_damaged_file(settings: Settings) -> None
         assert {0, 1, 398, 399} <= numbers
         (entry,) = Worklist(index).of_order(connection, "order 399")
         assert entry.model["00100010"] == item(399)["00100010"]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_work_items_of_a_damaged_file_are_found_and_their_subscribers_told(settings: Settings, readable: bool) -> None:
+    """What could be taken over is a warm start to those who are told; where nothing could, it is a cold one."""
+    notified = replace(settings, workitem=replace(settings.workitem, notify=("DESK",)))
+    with closing(database.open(settings.database_url)) as index, index.writing() as connection:
+        items = workitems.worklist(index, settings)
+        items.create(connection, "2.25.1", models.canonical(asked(t00741202={"vr": "LO", "Value": ["EVENING"]})))
+        items.subscriptions.subscribe(connection, GLOBAL, Receiver("WATCHER", "ISOCENTER", "::1", "web"), lock=False)
+        connection.exec_driver_sql("DELETE FROM archive WHERE name = 'last-stop'")
+        broken = [row[0] for row in connection.exec_driver_sql("SELECT pageno FROM dbstat WHERE name = 'instance'")]
+        page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+    with closing(sqlite3.connect(places.sqlite_file(settings))) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with places.sqlite_file(settings).open("r+b") as pages_of:
+        for page in broken if readable else [1]:
+            pages_of.seek((page - 1) * page_size)
+            pages_of.write(b"\xa5" * page_size)
+    assert started(notified) == 5
+    with closing(database.open(settings.database_url)) as index:
+        query = Query(keys=(((0x00741202,), "EVENING"),))
+        assert [each.uid for each in search_page(index, query).found] == ["2.25.1"] * readable
+        with index.reading() as connection:
+            assert keying.complete(connection)
+            (last,) = workitems.worklist(index, settings).events.waiting(connection, "DESK")
+    kept = "WARM START" if readable else "COLD START"
+    assert [last.model[tag]["Value"] for tag in ("00741244", "00741246")] == [[kept], [kept]]
 
 
 def item(number: int) -> dict[str, Any]:

@@ -206,6 +206,23 @@ def _sequence(scene: Asking, row: Row) -> None:
     assert len(items_of(holder, row.path[-1])) == (1 if row.returned else 0)
 
 
+NAMES = [row.path for row in rows() if row.preset == "archive" and row.matched and vr_of(row.path[-1]) == "PN"]
+
+
+def test_the_row_of_person_names_is_about_these() -> None:
+    table = csv.DictReader((REQUIREMENTS / "iconnect_attributes.csv").read_text("utf-8").splitlines())
+    (row,) = [row for row in table if row["ae"] == "WORKLIST_MANAGER"]
+    assert (row["keyword"], "uppercased" in row["usage"]) == ("(every attribute with VR PN)", True)
+    assert len(NAMES) >= 3
+
+
+@pytest.mark.parametrize("path", NAMES, ids=lambda path: keys()[path].keyword)
+def test_a_name_is_found_whatever_its_case(asking: dict[str, Asking], path: Path) -> None:
+    scene = asking["archive"]
+    value = scene.value(path)
+    assert scene.matches(path, value.upper()) == scene.matches(path, value.lower()) == [0]
+
+
 @pytest.mark.req("P-MWL-07")
 def test_a_time_alone_is_no_key_of_the_bridge(asking: dict[str, Asking]) -> None:
     scene = asking["bridge"]

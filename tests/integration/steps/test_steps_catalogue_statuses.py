@@ -10,7 +10,8 @@ import archives
 from archives import Running
 from databases import migrated
 from isocenter.dicom import dataset, uids
-from isocenter.dimse import Response, commands
+from isocenter.dimse import AssociationAborted, Response, commands
+from log_records import fields, logged
 from procedure_steps import MPPS as CLASS
 from procedure_steps import Delivering, Modality, Ris, ae_of, begun, ended, message, report, rows, tag, taking
 
@@ -144,13 +145,36 @@ def by_preset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in SCP])
 def test_a_status_as_scp(by_preset: Callable[[str], Running], row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = by_preset(_PRESETS[row.ae])
-    with Modality(archive) as modality:
-        if (row.ae, row.code) == ("MARIE_PACS", "A700"):
+    if (row.ae, row.code) == ("MARIE_PACS", "A700"):
+        with Modality(archive) as modality:
             monkeypatch.setattr(type(archive.database), "writing", Broken())
             assert modality.create(_fresh(), begun()).status == 0xA700
-            return
-        for provoke in _PROVOKED.get((row.ae, row.code)) or _PROVOKED["", row.code]:
+        return
+    for provoke in _PROVOKED.get((row.ae, row.code)) or _PROVOKED["", row.code]:
+        with Modality(archive) as modality:
             assert provoke(modality).status == int(row.code, 16)
+
+
+@pytest.mark.req("P-MPPS-04", "P-MPPS-T60-03", "P-MPPS-T61-03")
+@pytest.mark.parametrize("provoke", [_invalid_at_creation, _invalid_at_the_end])
+@pytest.mark.parametrize(("preset", "closes"), [("bridge", True), ("default", False)])
+def test_an_invalid_value_closes_the_association_where_that_is_set(
+    by_preset: Callable[[str], Running], provoke: Callable[[Modality], Response], preset: str, closes: bool
+) -> None:
+    """Once the modality has the answer, which says why; the reason is in the log."""
+    with logged("services.mpps") as records, Modality(by_preset(preset)) as modality:
+        if preset == "default" and provoke is _invalid_at_creation:
+            assert modality.create(_fresh(), begun(PerformedProcedureStepStatus="DONE")).status == 0x0106
+        else:
+            assert provoke(modality).status == 0x0106
+        if closes:
+            with pytest.raises(AssociationAborted):
+                _created(modality)
+        else:
+            assert _created(modality).status == 0
+    (told,) = fields(records, "mpps.refused")
+    assert told["status"] == "0106"
+    assert told["comment"]
 
 
 @pytest.mark.req("X-RIS-38")

@@ -36,6 +36,20 @@ def test_each_message_goes_to_each_peer_in_order_and_as_it_came(tmp_path: Path, 
         assert peer.requests[0].calling == "ISOCENTER"
 
 
+@pytest.mark.req("I-MPPS-02", "P-MPPS-10")
+def test_all_that_is_queued_for_a_peer_leaves_over_one_association(tmp_path: Path, sqlite_url: str) -> None:
+    """More than are read at a time, of several steps, each of which stays in order."""
+    peer, steps = Ris(), [f"{ROOT}.93.{number}" for number in range(1, 27)]
+    with taking(peer), archives.running(tmp_path, sqlite_url, ae=_ae(), peers=[peer.peer]) as archive:
+        with Modality(archive) as modality:
+            assert {modality.create(uid, begun()).status for uid in steps} == {0}
+            assert {modality.set(uid, ended()).status for uid in steps} == {0}
+        assert set(Delivering(archive).all()) == {"delivered"}
+    assert len(peer.requests) == 1
+    for uid in steps:
+        assert [each.operation for each in peer.received if each.sop_uid == uid] == ["create", "set"]
+
+
 @pytest.mark.req("I-MPPS-03")
 def test_a_peer_that_is_down_gets_all_of_it_later(tmp_path: Path, sqlite_url: str) -> None:
     """However often it can't be reached; the pauses grow."""

@@ -9,6 +9,7 @@ import pytest
 import archives
 from archives import ROOT, Running, made, study_uid
 from databases import migrated
+from hospital import Hospital
 from isocenter.config import HostedAE
 from isocenter.config.steps import ProcedureSteps
 from isocenter.database import changes
@@ -478,3 +479,42 @@ def test_a_known_step_is_supplemented(tmp_path: Path, sqlite_url: str) -> None:
     assert text(step.model, "00100010") == "Doe^Jane"
     assert text(step.model, "00200010") == "7"
     assert text(step.model, "00400280") == "later"
+
+
+def test_a_step_of_an_order_that_moved_is_its_present_patients(archive: Running) -> None:
+    """The modality has asked the worklist before the visit moved (A45), and reports by the former number."""
+    house, uid = Hospital(archive), uids.new_uid()
+    house.scheduled("MOVED", patient="P1", visit="V45")
+    house.adt("A45", "PID|||P45||Roe^Richard", "MRG|P1||||V45", "PV1|||||||||||||||||||V45")
+    entry = house.entry("MOVED")
+    assert report(archive, uid, begun(**{"ScheduledStepAttributesSequence>AccessionNumber": "MOVED"})) == [0]
+    found = _step(archive, uid)
+    assert (found.matching, found.identity) == ("matched", "\\P45")
+    assert _entries(archive, uid) == [entry.id]
+
+
+@pytest.mark.parametrize("event", ["A40", "A45"])
+def test_a_step_that_came_by_the_former_number_goes_back_with_it(archive: Running, event: str) -> None:
+    """Named as the modality named it, whatever the survivor has been called meanwhile."""
+    house, uid, patient = Hospital(archive), uids.new_uid(), f"PRIOR{event}"
+    house.scheduled(f"O{event}", patient=patient, visit="V46")
+    house.adt(event, f"PID|||NEW{event}||Roe^Richard", f"MRG|{patient}||||V46", "PV1|||||||||||||||||||V46")
+    order = {"ScheduledStepAttributesSequence>AccessionNumber": f"O{event}"}
+    assert report(archive, uid, begun(PatientID=patient, **order)) == [0]
+    house.adt("A08", f"PID|||NEW{event}||Roe^Richard^Quentin")
+    assert text(_step(archive, uid).model, "00100010") == "Roe^Richard^Quentin"
+    house.undo(next(one.id for one in house.events() if one.kind in ("merge", "move")))
+    found = _step(archive, uid)
+    assert (found.identity, text(found.model, "00100020")) == (f"\\{patient}", patient)
+    assert text(found.model, "00100010") == "Doe^Jane"
+
+
+def test_a_step_goes_back_along_the_whole_chain(archive: Running) -> None:
+    house, uid = Hospital(archive), uids.new_uid()
+    house.adt("A40", "PID|||CB||Roe^R", "MRG|CA")
+    house.adt("A40", "PID|||CC||Poe^P", "MRG|CB")
+    assert report(archive, uid, begun(PatientID="CA")) == [0]
+    for owner in ("CC", "CB", "CA"):
+        assert _step(archive, uid).identity == f"\\{owner}"
+        if owner != "CA":
+            house.undo()

@@ -4,7 +4,9 @@ import pytest
 
 from isocenter.config.hl7 import Feed
 from isocenter.hl7.errors import Condition, Location, MessageError
+from isocenter.workflow.patients.events import ACTIVE
 from isocenter.workflow.patients.registered import Register as Patients
+from isocenter.workflow.patients.registered import Visit
 from isocenter.workflow.worklist.states import State
 from order_desk import RAD_4, Desk, steps
 from order_messages import PID, message, obr, orc, order, segment, value
@@ -191,6 +193,22 @@ def test_a_patient_who_was_merged_and_what_is_registered_of_her(desk: Desk) -> N
     assert steps(desk.entries, "PatientID", "PatientSex", "PatientWeight") == [("4711", "F", "61.5")]
     desk.take(message(former, orc("CA"), obr()))
     assert desk.only.state is State.CANCELLED
+
+
+def test_of_the_registered_visits_the_orders_own_or_the_only_one(desk: Desk) -> None:
+    patients = Patients(lambda: 1)
+    with desk.database.writing() as connection:
+        person = patients.put(connection, "HOSP\\4711", {}, "adt").id
+        for number in "12":
+            visit = Visit(f"V{number}", "", ACTIVE, {})
+            patients.put_visit(connection, person, visit, {"00380300": {"vr": "LO", "Value": [f"WARD {number}"]}})
+    located = ("PlacerOrderNumberImagingServiceRequest", "CurrentPatientLocation")
+    desk.take(order(), message(PID, segment("PV1", {19: "V2"}), orc("NW", "P2^HIS", "F2^RIS"), obr()))
+    assert [where for _, where in sorted(steps(desk.entries, *located))] == ["", "WARD 2"]
+    with desk.database.writing() as connection:
+        patients.drop_visit(connection, person, "V2")
+    desk.take(message(PID, orc("NW", "P3^HIS", "F3^RIS"), obr()))
+    assert [where for _, where in sorted(steps(desk.entries, *located))] == ["", "WARD 2", "WARD 1"]
 
 
 @pytest.mark.req("X-RIS-14")

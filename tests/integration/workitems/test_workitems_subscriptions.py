@@ -18,7 +18,9 @@ from isocenter.registry.roster import Fixed
 from isocenter.workflow.workitems import models
 from isocenter.workflow.workitems.delivering import Deliverer, Tries, upkeep
 from isocenter.workflow.workitems.events import KIND, Position
-from isocenter.workflow.workitems.tables import workitem_event
+from isocenter.workflow.workitems.parting import Parting
+from isocenter.workflow.workitems.tables import workitem_event, workitem_ticket
+from isocenter.workflow.workitems.tickets import LIFETIME, Tickets
 from workitem_models import TRANSACTION, Worklist, code, sequence
 
 LABEL = ((0x00741204,), "Segment*")
@@ -186,6 +188,36 @@ def test_a_restart_is_told_to_every_subscriber_once(sqlite_url: str) -> None:
     worklist.database.close()
 
 
+def test_who_was_not_reached_at_the_stop_hears_of_the_start_alone(any_url: str) -> None:
+    """And is waited for until a try has failed, not longer; a channel that comes later hears both, in order."""
+    worklist = Worklist(any_url)
+    worklist.subscribe(GLOBAL, "VIEWER")
+    woken: list[None] = []
+    parting = Parting(worklist.items, (("DESK", "ISOCENTER"),), 3600.0, lambda: woken.append(None))
+    assert woken == [None]
+    with worklist.database.reading() as connection:
+        (going,) = worklist.items.events.waiting(connection, "DESK")
+        assert worklist.items.events.hopeful(connection, {"DESK"})
+    assert going.ends
+    worklist.do(worklist.items.events.tried, going.id, "it is away")
+    parting.await_told()
+    worklist.do(worklist.items.restarted, (("DESK", "ISOCENTER"),))
+    with worklist.database.reading() as connection:
+        (again,) = worklist.items.events.waiting(connection, "DESK")
+    assert (again.ends, again.of_the_scp) == (False, True)
+    said = [model["00741242"]["Value"] for _, model in worklist.events("VIEWER")]
+    assert said == [["GOING DOWN"], ["RESTARTED"]]
+    worklist.database.close()
+
+
+def test_a_stop_that_is_told_to_nobody(sqlite_url: str) -> None:
+    worklist = Worklist(sqlite_url)
+    worklist.subscribe(GLOBAL, "PEER", way="dimse")
+    Parting(worklist.items, (("DESK", "ISOCENTER"),), 0.0, lambda: None).await_told()
+    assert worklist.events("PEER") == worklist.events("DESK") == []
+    worklist.database.close()
+
+
 def test_a_global_subscription_misses_no_workitem_that_is_made_meanwhile(any_url: str) -> None:
     worklist = Worklist(any_url)
     uids = [f"2.25.{number}" for number in range(1, 25)]
@@ -245,6 +277,23 @@ def test_upkeep_removes_what_is_old_and_wakes_what_was_left_behind(sqlite_url: s
         assert list(connection.execute(select(job.c.kind, job.c.unique_key))) == [(KIND, "PEER")]
     assert worklist.change("2.25.1", State.COMPLETED) == Status.NO_SUCH_WORKITEM
     assert worklist.get("2.25.2").state is State.IN_PROGRESS
+    worklist.database.close()
+
+
+def test_a_ticket_is_good_once_and_soon(any_url: str) -> None:
+    worklist = Worklist(any_url)
+    tickets = Tickets(worklist.database, lambda: worklist.at)
+    first, second, third = (tickets.issue("VIEWER") for _ in range(3))
+    assert not tickets.redeem("OTHER", first)
+    assert [tickets.redeem("VIEWER", first) for _ in range(2)] == [True, False]
+    worklist.at += LIFETIME * 1_000_000 - 1
+    assert tickets.redeem("VIEWER", second)
+    worklist.at += 1
+    assert not tickets.redeem("VIEWER", third)
+    tickets.issue("VIEWER")
+    with worklist.database.reading() as connection:
+        (kept,) = connection.execute(select(workitem_ticket)).all()  # what is over is forgotten
+    assert third not in str(kept)
     worklist.database.close()
 
 

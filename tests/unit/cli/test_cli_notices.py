@@ -48,7 +48,7 @@ def test_listing(told: tuple[Running, Settings], capsys: pytest.CaptureFixture[s
         ("desk", "sent", 204),
     ]
     notices.list_all(ANY._replace(state="failed"), settings, as_json=False)
-    assert f"failed  hook  old  new-study  {study_uid()}  410: the server answered 410, tried 1 times" in (
+    assert f"failed  hook  old  new-study  {study_uid()}  410: the server answered 410, tried 1 time\n" in (
         capsys.readouterr().out
     )
     notices.list_all(ANY._replace(study="1.2.3"), settings, as_json=True)
@@ -86,3 +86,25 @@ def test_what_was_received(told: tuple[Running, Settings], capsys: pytest.Captur
     assert notices.show_received(one["id"], settings) is Exit.OK
     assert json.loads(capsys.readouterr().out)["0020000D"] == {"vr": "UI", "Value": ["1.2.3"]}
     assert notices.show_received(99, settings) is Exit.SOME_FAILED
+
+
+def test_all_that_have_failed_are_told_again(
+    told: tuple[Running, Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once its server is there again."""
+    archive, settings = told
+    with Web(503, 204) as web:
+        again = settings_of(archive, hook=[{"url": web.url, "name": "old", "events": ["new-study"]}])
+        assert notices.retry([], settings, failed=True) is Exit.OK
+        assert "1 will be told again" in capsys.readouterr().err
+        work = Work(archive, again)
+        work.all()
+        notices.list_all(ANY._replace(state="waiting"), settings, as_json=False)
+        assert "503: the server answered 503, tried 1 time, again at 20" in capsys.readouterr().out
+        work.later(40).all()
+    notices.list_all(ANY._replace(state="failed"), settings, as_json=True)
+    assert said(capsys) == []
+    assert [call.said["event"] for call in web.calls] == ["new-study"] * 2
+    for numbers, failed in (([], False), ([1], True)):
+        with pytest.raises(ConfigurationError, match="--failed"):
+            notices.retry(numbers, settings, failed=failed)

@@ -20,6 +20,7 @@ from isocenter.workflow.notices.plan import Plan, Tries
         ({"notice": [{"kind": "availability"}]}, "to"),
         ({"notice": [{"kind": "availability", "to": ["A"], "when": ["never"]}]}, "when"),
         ({"notice": [{"kind": "availability", "to": ["A title that is too long"]}]}, "to"),
+        ({"notice": [{"kind": "study-content", "to": ["A"], "when": ["removed"]}]}, "removed"),
         ({"hook": [{"url": "ftp://example.org"}]}, "url"),
         ({"hook": [{"url": "https://example.org", "events": ["stored"]}]}, "events"),
         ({"completeness": {"quiet": 0}}, "quiet"),
@@ -76,5 +77,5 @@ def test_how_often_somebody_is_told() -> None:
 
 def test_the_occasions_that_a_notice_has_by_itself() -> None:
     assert Notice(kind="study-content", to=("A",)).occasions == ("quiet",)
-    assert Notice(kind="availability", to=("A",)).occasions == ("complete",)
+    assert Notice(kind="availability", to=("A",)).occasions == ("complete", "removed")
     assert Notice(kind="availability", to=("A",), when=("committed",)).occasions == ("committed",)

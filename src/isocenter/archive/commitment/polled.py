@@ -2,6 +2,8 @@
 
     accepted -> reported
 
+When the result is there to be fetched the change feed is told, as it is of a report that was delivered.
+
 A request and the job that looks after it come about in one transaction. A short one is looked at while its asker waits,
 and the job finds it done; of any other the asker hears that it is under way. What was asked for over DIMSE can be
 fetched here too, by its transaction UID.
@@ -20,7 +22,7 @@ from isocenter.archive.commitment.holding import Checker
 from isocenter.archive.commitment.rows import Instance, Transaction
 from isocenter.config import HostedAE
 from isocenter.config.offered import accepts_storage
-from isocenter.database import Database
+from isocenter.database import Database, changes
 from isocenter.declarations.commitment import Failure
 from isocenter.errors import Reason, Refused
 from isocenter.index.tables import commitment, instance, series, study
@@ -92,8 +94,10 @@ class Polled:
         with self._database.writing() as connection:
             rows.note(connection, asked.id, list(results.values()))
             still = and_(commitment.c.id == asked.id, commitment.c.state == "accepted")
-            ended = {"state": "reported", "changed_at": self._clock()}
-            connection.execute(update(commitment).where(still).values(**ended))
+            at = self._clock()
+            ending = update(commitment).where(still).values(state="reported", changed_at=at)
+            if connection.execute(ending).rowcount:  # who comes second says nothing
+                changes.append(connection, "committed", at, sop_uid=asked.transaction_uid)
         log.info("commitment.looked", transaction=asked.transaction_uid, instances=len(results))
 
     def get(self, transaction_uid: str) -> tuple[Transaction, list[Instance]] | None:

@@ -11,7 +11,18 @@ from isocenter.database import Database
 from isocenter.declarations.rejections import NOTE
 from isocenter.errors import Reason, Refused
 from isocenter.index.level_models import TABLES, columns
-from isocenter.index.tables import audit, conflict, edit, instance, metadata, patient, rejection, series, study
+from isocenter.index.tables import (
+    audit,
+    conflict,
+    edit,
+    instance,
+    metadata,
+    patient,
+    patient_id,
+    rejection,
+    series,
+    study,
+)
 
 
 class Past(NamedTuple):
@@ -103,6 +114,16 @@ def _named(past: Past) -> set[str]:
 
 def _past(row: Any) -> Past:
     return Past._make((*row[:6], json.loads(row[6] or "{}"), json.loads(row[7] or "{}"), row[8]))
+
+
+def called_now(connection: Connection, identity: str) -> str:
+    """The identity of the patient who is, or else once was, called by this one; the same where there is none."""
+    c = patient_id.c
+    issuer, _, value = identity.rpartition("\\")
+    joined = select(patient.c.identity).join(patient_id, patient.c.id == c.patient)
+    once = joined.where(c.value == value, c.issuer == issuer, c.kind == "prior").order_by(c.id)
+    now = connection.execute(select(patient.c.identity).where(patient.c.identity == identity)).scalar()
+    return str(now or connection.execute(once).scalar() or identity)
 
 
 def present_of(connection: Connection, target: Target, arguments: Mapping[str, Any]) -> dict[str, Any]:

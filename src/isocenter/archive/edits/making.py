@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 
 from isocenter import telemetry
 from isocenter.archive.edits.checks import Changes, Target, check_changes, patient_model
-from isocenter.archive.edits.history import Past, edit_of, is_rejected, later_edits, past_of, present_of
+from isocenter.archive.edits.history import (
+    Past,
+    called_now,
+    edit_of,
+    is_rejected,
+    later_edits,
+    past_of,
+    present_of,
+)
 from isocenter.database import Database
 from isocenter.errors import Reason, Refused, Retriable
 from isocenter.index.journal import edit_record, refusal_record
@@ -109,6 +117,8 @@ class Edits:
         with self._database.reading() as connection:
             past = past_of(connection, uid)
             arguments, kind = _inverse(past)
+            if kind == "attributes" and "identity" in arguments:  # she may have got a former number back
+                arguments["identity"] = called_now(connection, str(arguments["identity"]))
             if later := later_edits(connection, past):
                 raise Refused(Reason.BAD_REQUEST, f"edit {later[0]} came later: take that back first")
         return self._do(kind, arguments, who, None, reverts=uid)

@@ -114,6 +114,10 @@ class DicomWeb:
         lane, engine = self.context.lanes.render, self.context.engine
         await warming.warm(self._answer, lambda: lane.run(engine.drawn, Icon(OTHER, Picture(width=16))))
 
+    async def part(self, seconds: float) -> None:
+        """Let those hear that the server ends who have an event channel; at most so long."""
+        await self._channels.part(seconds)
+
     async def _answer(self, scope: Scope, receive: Receive, method: str) -> Reply:
         path = _path(scope)
         if path in ("", "/") and method in ("GET", "OPTIONS"):

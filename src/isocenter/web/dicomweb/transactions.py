@@ -94,10 +94,11 @@ _WORKLIST: Final[Mapping[tuple[str, str], Transaction]] = MappingProxyType(
         ("POST", "{aetitle}"): Transaction("Subscribe", (), (), ("deletionlock", "filter")),
         ("DELETE", "{aetitle}"): Transaction("Unsubscribe"),
         ("POST", "suspend"): Transaction("Suspend Global Subscription"),
+        ("POST", "ticket"): Transaction("Issue Notification Connection Ticket", (), (media.PLAIN_JSON,)),
         ("GET", "{aetitle}"): Transaction("Open Notification Connection (WebSocket)", (), _MODELS),
     }
 )
-"""Those of PS3.18 11.3 and 8.10.4, likewise."""
+"""Those of PS3.18 11.3 and 8.10.4, likewise; tickets are ours."""
 
 _NPI = "Non-Patient Instances"
 _NON_PATIENT: Final[Mapping[tuple[str, bool], Transaction]] = MappingProxyType(

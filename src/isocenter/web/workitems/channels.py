@@ -23,9 +23,10 @@ from isocenter.errors import IsocenterError
 from isocenter.web import media
 from isocenter.web.context import WebContext
 from isocenter.web.problem import Problem
-from isocenter.web.workitems.resources import title
+from isocenter.web.workitems.resources import PROTOCOL, TICKET, title
 from isocenter.workflow.workitems.entries import Workitems
 from isocenter.workflow.workitems.events import Position, Report
+from isocenter.workflow.workitems.tickets import Tickets
 
 log = telemetry.logger("web.channels")
 
@@ -35,10 +36,19 @@ _ANYWAY: Final = 20
 """Looks after which every channel reads, new events or not: on PostgreSQL an older number may be committed later."""
 _SLOW: Final = 30.0
 """Seconds in which a client must take an event."""
+_PARTING: Final = 0.05
+"""Seconds between two looks as the server ends."""
 _PATH: Final = re.compile(r"/dicom-?web/subscribers/([^/]+)/?\Z")
 _PROTOCOL_ERROR, _TRY_LATER = 1008, 1013
 
 Write = Callable[[dict[str, Any]], str]
+
+
+class _Channel:
+    """One that is open. `parted`: of how the server is, the last that was sent is that it goes down."""
+
+    def __init__(self, aet: str) -> None:
+        self.aet, self.woken, self.parted = aet, asyncio.Event(), False
 
 
 class Channels:
@@ -46,7 +56,7 @@ class Channels:
 
     def __init__(self, context: WebContext) -> None:
         self._context = context
-        self._open: dict[int, asyncio.Event] = {}
+        self._open: dict[int, _Channel] = {}
         self._watch: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,16 +67,35 @@ class Channels:
         except (Problem, IsocenterError) as refusal:
             await _refuse(scope, send, refusal if isinstance(refusal, Problem) else Problem(503, refusal.comment))
             return
-        await send({"type": "websocket.accept"})
-        woken = self._open[id(scope)] = asyncio.Event()
+        await send({"type": "websocket.accept", **_chosen(scope)})
+        channel = self._open[id(scope)] = _Channel(aet)
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._look(worklist))
         log.info("channel.opened", subscriber=aet, channels=len(self._open))
         try:
-            await self._serve(worklist, aet, _writer(scope), woken, receive, send)
+            await self._serve(worklist, channel, _writer(scope), receive, send)
         finally:
             del self._open[id(scope)]
             log.info("channel.closed", subscriber=aet, channels=len(self._open))
+
+    async def part(self, seconds: float) -> None:
+        """Wait until the subscribers that have a channel were sent that the server goes down; that it does, another
+        process writes."""
+        worklist = self._context.workitems
+        if not self._open or worklist is None or seconds <= 0:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                subscribed = await self._context.lanes.events.run(_subscribed, worklist)
+                while any(not each.parted and each.aet in subscribed for each in self._open.values()):
+                    self._wake()
+                    await asyncio.sleep(_PARTING)
+        except (SQLAlchemyError, IsocenterError, TimeoutError) as fault:
+            log.warning("channels.unparted", channels=len(self._open), fault=type(fault).__name__)
+
+    def _wake(self) -> None:
+        for each in self._open.values():
+            each.woken.set()
 
     async def _admitted(self, scope: Scope) -> tuple[Workitems, str]:
         """The worklist and the subscriber. Raises Problem."""
@@ -84,10 +113,10 @@ class Channels:
         return worklist, title(found.group(1))
 
     async def _serve(
-        self, worklist: Workitems, aet: str, write: Write, woken: asyncio.Event, receive: Receive, send: Send
+        self, worklist: Workitems, channel: "_Channel", write: Write, receive: Receive, send: Send
     ) -> None:
         """Events out until the client leaves; what it says is passed over."""
-        telling = asyncio.create_task(self._tell(worklist, aet, write, woken, send))
+        telling = asyncio.create_task(self._tell(worklist, channel, write, send))
         listening = asyncio.create_task(_until_gone(receive))
         try:
             await asyncio.wait({telling, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -99,13 +128,13 @@ class Channels:
                 task.cancel()
             await asyncio.gather(telling, listening, return_exceptions=True)
 
-    async def _tell(self, worklist: Workitems, aet: str, write: Write, woken: asyncio.Event, send: Send) -> None:
-        run = self._context.lanes.events.run
+    async def _tell(self, worklist: Workitems, channel: "_Channel", write: Write, send: Send) -> None:
+        run, aet = self._context.lanes.events.run, channel.aet
         at = await run(_reached, worklist, aet)
         number = 0
         try:
             while True:
-                woken.clear()
+                channel.woken.clear()
                 page = await run(_page, worklist, aet, at, write, number)
                 for _, text in page:
                     async with asyncio.timeout(_SLOW):
@@ -113,10 +142,11 @@ class Channels:
                 number += len(page)
                 if page:
                     at = page[-1][0].position
+                    channel.parted = [channel.parted, *(each.ends for each, _ in page if each.of_the_scp)][-1]
                     await run(_acknowledge, worklist, aet, at)
                     telemetry.count("isocenter_workitem_events_total", len(page), outcome="delivered")
                 else:
-                    await woken.wait()
+                    await channel.woken.wait()
         except (SQLAlchemyError, IsocenterError, TimeoutError, OSError) as fault:
             log.warning("channel.broken-off", subscriber=aet, fault=type(fault).__name__)
 
@@ -133,8 +163,26 @@ class Channels:
                 continue
             if found != newest or looks % _ANYWAY == 0:
                 newest = found
-                for woken in tuple(self._open.values()):
-                    woken.set()
+                self._wake()
+
+
+async def holds_ticket(context: WebContext, scope: Scope) -> bool:
+    """Whether the handshake brings a ticket for the channel that it asks for (`resources.ticket`). It is used up."""
+    found, worklist = _PATH.match(str(scope.get("path", ""))), context.workitems
+    offered = [each for each in scope.get("subprotocols", ()) if each.startswith(TICKET)]
+    if found is None or worklist is None or len(offered) != 1:
+        return False
+    redeem = Tickets(worklist.database).redeem
+    try:
+        return await context.lanes.events.run(redeem, found.group(1).strip(), offered[0].removeprefix(TICKET))
+    except (SQLAlchemyError, IsocenterError) as fault:
+        log.warning("channel.ticket-not-read", fault=type(fault).__name__)
+        return False
+
+
+def _chosen(scope: Scope) -> dict[str, str]:
+    """The subprotocol, for a client that offers any: without an answer a browser would give up."""
+    return {"subprotocol": PROTOCOL} if PROTOCOL in scope.get("subprotocols", ()) else {}
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -204,6 +252,11 @@ def _page(worklist: Workitems, aet: str, after: Position, write: Write, number: 
 def _acknowledge(worklist: Workitems, aet: str, upto: Position) -> None:
     with worklist.database.writing() as connection:
         worklist.events.acknowledge(connection, aet, upto)
+
+
+def _subscribed(worklist: Workitems) -> frozenset[str]:
+    with worklist.database.reading() as connection:
+        return frozenset(each.aet for each in worklist.subscriptions.everyone(connection))
 
 
 def _newest(worklist: Workitems) -> int:

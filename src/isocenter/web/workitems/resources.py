@@ -7,8 +7,10 @@
 /workitems/{workitem}/subscribers/{aetitle}             POST subscribe, DELETE unsubscribe
 /workitems/{workitem}/subscribers/{aetitle}/suspend     POST suspend a global subscription
 /subscribers/{aetitle}                                  GET the event channel, a WebSocket (`channels`)
+/subscribers/{aetitle}/ticket                           POST leave to open it once, for who can't send a header there
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import quote
@@ -18,6 +20,7 @@ from isocenter.declarations.query_keys import Path
 from isocenter.declarations.workitem import FILTERED, State
 from isocenter.dicom.uids import is_regular, new_uid
 from isocenter.errors import Refused
+from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.dicomweb.search_parameters import parse
 from isocenter.web.problem import Problem, bad_request, not_found
@@ -27,9 +30,14 @@ from isocenter.web.workitems.statuses import told, warned
 from isocenter.workflow.workitems import matching, models
 from isocenter.workflow.workitems.entries import Workitems
 from isocenter.workflow.workitems.events import Receiver
+from isocenter.workflow.workitems.tickets import LIFETIME, Tickets
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
+PROTOCOL: Final = "isocenter.events"
+"""The subprotocol of an event channel that was opened with a ticket."""
+TICKET: Final = "isocenter.ticket."
+"""What a ticket is preceded by where it is offered as a subprotocol."""
 _ONE: Final = "/workitems/{workitem}"
 _SUBSCRIBER: Final = _ONE + "/subscribers/{aetitle}"
 _TRANSACTION: Final = ("transaction-uid", "transaction", "transactionuid", "00081195")
@@ -46,6 +54,7 @@ def resources() -> Iterator[tuple[str, Mapping[str, Handler]]]:
     yield _SUBSCRIBER, {"POST": subscribe, "DELETE": unsubscribe}
     yield _SUBSCRIBER + "/suspend", {"POST": suspend}
     yield "/subscribers/{aetitle}", {"GET": channel}
+    yield "/subscribers/{aetitle}/ticket", {"POST": ticket}
 
 
 def service(call: Call) -> tuple[Workitems, HostedAE]:
@@ -194,6 +203,21 @@ async def channel(call: Call) -> Reply:
     raise Problem(426, "this resource is a WebSocket", {"Upgrade": "websocket", "Connection": "Upgrade"})
 
 
+async def ticket(call: Call) -> Reply:
+    """POST /subscribers/{aetitle}/ticket: 201 with what a browser gives `WebSocket` as its subprotocols, 400."""
+    _same_site(call)
+    return await call.context.lanes.query.run(_ticket, call)
+
+
+def _ticket(call: Call) -> Reply:
+    worklist, _ = service(call)
+    aet = title(call.path["aetitle"])
+    protocols = [PROTOCOL, f"{TICKET}{Tickets(worklist.database).issue(aet)}"]
+    said = {"url": channel_url(call, aet), "protocols": protocols, "seconds": LIFETIME}
+    headers = {"Content-Type": media.PLAIN_JSON, "Cache-Control": "no-store"}
+    return Reply(201, headers, json.dumps(said).encode())
+
+
 def channel_url(call: Call, aet: str) -> str:
     """Where the event channel of an AE is."""
     scheme, _, rest = call.root.partition("://")
@@ -246,6 +270,7 @@ def _uid(call: Call, names: tuple[str, ...]) -> str:
 
 def _same_site(call: Call) -> None:
     """A page of another site needs no permission to POST without a body, and credentials that the browser keeps would
-    come along."""
-    if call.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    come along. Those of `http.origins` may."""
+    near = call.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+    if not near and call.headers.get("origin", "") not in {each.rstrip("/") for each in call.context.settings.origins}:
         raise Problem(403, "a page of another origin may not do this")

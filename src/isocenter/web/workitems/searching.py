@@ -38,13 +38,8 @@ def _run(call: Call, service: Service, asked: Search, form: Form) -> Reply:
     limit = asked.limit if asked.limit is not None and (not most or asked.limit <= most) else most or None
     end = None if limit is None else asked.offset + limit
     shown = _shown(asked)
-    rows: list[bytes] = []
-    total = 0
-    for page in matching.search(worklist.database, query):
-        for found in page:
-            if total >= asked.offset and (end is None or total < end):
-                rows.append(_row(found, shown))
-            total += 1
+    found, total = matching.page(worklist.database, query, asked.offset, limit)
+    rows = [_row(each, shown) for each in found]
     headers = {"Content-Type": form.content_type, "Cache-Control": "no-store", "X-Total-Count": str(total)}
     if warnings := list(_warnings(asked, most, end, total)):
         headers["Warning"] = ", ".join(map(warning, warnings))

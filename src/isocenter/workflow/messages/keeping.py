@@ -2,9 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, insert, or_, select, update
 
@@ -80,18 +81,15 @@ _LISTED: Final = [hl7_message.c[name] for name in Kept._fields]
 
 # made once: building a statement costs more than the database does with it
 _at = hl7_message.c
-_KNOWN: Final = Prepared(
-    select(_at.id, _at.digest, _at.state, _at.answer, _at.flag).where(
-        _at.application == bindparam("application"),
-        _at.facility == bindparam("facility"),
-        _at.control_id == bindparam("control_id"),
-    )
-)
-_INSERT: Final = Prepared(
-    insert(hl7_message).returning(_at.id),
+_SENDER: Final = (_at.application, _at.facility, _at.control_id)
+_KNOWN_AT_ONCE: Final = 8
+"""Messages that are looked up together."""
+_WRITTEN: Final = (
     *("application", "facility", "control_id", "digest", "feed", "kind", "address", "flag", "node", "received_at"),
     *("changed_at", "content", "state", "answer", "error", "runs"),
 )
+_INSERT: Final = Prepared(insert(hl7_message).returning(_at.id), *_WRITTEN)
+_ADD: Final = Prepared(insert(hl7_message).inline(), *_WRITTEN)
 _KEEP: Final = update(hl7_message).where(_at.id == bindparam("known"))
 _FINISH: Final = (
     update(hl7_message)
@@ -137,12 +135,17 @@ class Messages:
 
     def known(self, connection: Connection, key: Key) -> Known:
         """What there is of a message already."""
-        sender = {"application": key.application, "facility": key.facility, "control_id": key.control_id}
-        found = _KNOWN.rows(connection, **sender)
-        for number, digest, state, answer, flag in found:
-            if digest == key.digest:
-                return Known(number, State(state), answer or b"", flag)
-        return Known(0, None, b"", SAME_ID if found and key.control_id else "")
+        return self.all_known(connection, [key])[key]
+
+    def all_known(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Known]:
+        """The same of several, each as if those before it were noted."""
+        listed = list(keys)
+        rows = _rows(connection, {key[:3] for key in listed})
+        found: dict[Key, Known] = {}
+        for key in listed:
+            found[key] = _known(rows[key[:3]], key)
+            rows[key[:3]].append((0, "", "", b"", ""))
+        return found
 
     def keep(self, connection: Connection, arrival: Arrival, known: Known) -> int:
         """Note that a message has come, or comes again and is to be processed; its id."""
@@ -170,7 +173,14 @@ class Messages:
         answer: bytes | None = None,
         error: str = "",
     ) -> int:
-        row = {
+        row = self.row(arrival, known, state, answer, error)
+        return int(_INSERT.first(connection, **row)[0])
+
+    def row(
+        self, arrival: Arrival, known: Known, state: State, answer: bytes | None = None, error: str = ""
+    ) -> dict[str, Any]:
+        """How a message that is new is noted; for `add`."""
+        return {
             **arrival.key._asdict(),
             "feed": arrival.feed,
             "kind": arrival.kind,
@@ -185,7 +195,10 @@ class Messages:
             "error": error,
             "runs": int(state is not State.RECEIVED),
         }
-        return int(_INSERT.first(connection, **row)[0])
+
+    def add(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note messages that are new. Raises IntegrityError where one of them is not."""
+        _ADD.run(connection, rows)
 
     # --- for those who look after them
 
@@ -238,6 +251,39 @@ class Messages:
         some = select(hl7_message.c.id).where(ended).order_by(hl7_message.c.received_at).limit(limit)
         with self.database.writing() as connection:
             return connection.execute(delete(hl7_message).where(hl7_message.c.id.in_(some.scalar_subquery()))).rowcount
+
+
+_Rows = dict[tuple[str, ...], list[tuple[int, str, str, bytes | None, str]]]
+
+
+@lru_cache(maxsize=_KNOWN_AT_ONCE)
+def _finding(count: int) -> Prepared:
+    """The statement that finds what came under so many control IDs."""
+    each = (and_(*(column == bindparam(f"{column.name}{n}") for column in _SENDER)) for n in range(count))
+    return Prepared(select(*_SENDER, _at.id, _at.digest, _at.state, _at.answer, _at.flag).where(or_(*each)))
+
+
+def _rows(connection: Connection, senders: Iterable[tuple[str, ...]]) -> _Rows:
+    """What is noted under each of these applications, facilities and control IDs."""
+    found: _Rows = {sender: [] for sender in senders}
+    listed = sorted(found)
+    for start in range(0, len(listed), _KNOWN_AT_ONCE):
+        page = listed[start : start + _KNOWN_AT_ONCE]
+        values = {
+            f"{column.name}{n}": value
+            for n, each in enumerate(page)
+            for column, value in zip(_SENDER, each, strict=True)
+        }
+        for row in _finding(len(page)).rows(connection, **values):
+            found[tuple(row[:3])].append(tuple(row[3:]))
+    return found
+
+
+def _known(rows: Sequence[tuple[int, str, str, bytes | None, str]], key: Key) -> Known:
+    for number, digest, state, answer, flag in rows:
+        if digest == key.digest:
+            return Known(number, State(state), answer or b"", flag)
+    return Known(0, None, b"", SAME_ID if rows and key.control_id else "")
 
 
 def _arrival(row: Row[tuple[object, ...]]) -> Arrival:

@@ -7,23 +7,17 @@ the turn when nobody has it, and commits all that can be committed then; there i
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from isocenter import telemetry
-from isocenter.database.prepared import Prepared
-from isocenter.errors import Reason, Refused, Retriable
-from isocenter.hl7.acknowledgement import Answered
-from isocenter.hl7.errors import Condition, MessageError
-from isocenter.hl7.message import Message
-from isocenter.workflow.messages.handling import Feed, Handler, Sparing
-from isocenter.workflow.messages.keeping import Arrival, Key, Known, Messages, State
+from isocenter.errors import Reason, Retriable
+from isocenter.hl7.errors import MessageError
+from isocenter.workflow.messages.committing import NotAllGood, as_fault, written
+from isocenter.workflow.messages.keeping import Key, Messages
+from isocenter.workflow.messages.under_way import WAITING, Stage, Work
 
 log = telemetry.logger("hl7.processing")
 
@@ -32,31 +26,8 @@ MOST: Final = 64
 _TRIES: Final = 3
 _PAUSE: Final = 1.0
 """Seconds before a message that is kept is tried again, where the database is away."""
-
-_SAVE: Final = Prepared(text("SAVEPOINT message"))
-_BACK: Final = Prepared(text("ROLLBACK TO SAVEPOINT message"))
-_RELEASE: Final = Prepared(text("RELEASE SAVEPOINT message"))
-
-Acknowledge = Callable[[Connection, Answered], bytes]
-"""The acknowledgement of the application, made in the transaction that it becomes part of."""
-
-
-class Stage(Enum):
-    """How far a message is in this process."""
-
-    NEW = 1
-    KEPT = 2
-    PREPARED = 3
-    READY = 4
-    DONE = 5
-
-
-_WAITING: Final = (Stage.KEPT, Stage.PREPARED)
-"""Something is to be done, or being done, outside."""
-
-
-class _Overtaken(Exception):
-    """Another process has processed the message meanwhile."""
+_CARE: Final = 16
+"""Commits that are made with care after one in which a message was refused: more may be."""
 
 
 class Stopped(Retriable):
@@ -64,48 +35,6 @@ class Stopped(Retriable):
 
     def __init__(self) -> None:
         super().__init__(Reason.OUT_OF_RESOURCES, "the server is stopping")
-
-
-@dataclass(eq=False)
-class Work:
-    """A message that is being processed. Its fields are the processor's, under its lock."""
-
-    arrival: Arrival
-    message: Message | None
-    feed: Feed
-    handler: Handler | None
-    """None where it is refused already: `fault` tells why."""
-    acknowledge: Acknowledge
-    fault: MessageError | None = None
-    told_first: bool = False
-    """Its sender is told that it is kept, before it is processed."""
-    stage: Stage = Stage.NEW
-    known: Known | None = None
-    answer: bytes = b""
-    failure: Exception | None = None
-    repeated: bool = False
-    """It had been processed before, and was answered from memory."""
-
-    @property
-    def outside(self) -> bool:
-        """Something is to be done before the transaction."""
-        return self.fault is None and self.handler is not None and self.handler.outside
-
-    @property
-    def kept_first(self) -> bool:
-        """It needs a commit of its own before it is processed, or may need one."""
-        return self.fault is None and (self.told_first or self.outside)
-
-    def spares(self, connection: Connection) -> bool:
-        """Whether its handler has nothing to do outside for this very message. Asked when it is the feed's next."""
-        if self.told_first or self.message is None or not isinstance(self.handler, Sparing):
-            return False
-        try:
-            return not self.handler.is_outside(connection, self.message, self.feed)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            return False  # what is wrong is found again where it is answered
 
 
 class Processor:
@@ -116,6 +45,8 @@ class Processor:
         self._lanes: dict[str, deque[Work]] = {}
         self._known: dict[Key, Work] = {}
         self._turn = threading.Lock()
+        self._care = 0
+        """Commits that are to be made with care; whoever has the turn counts."""
         self._moved = threading.Condition()
         self._stopping = False
 
@@ -124,6 +55,11 @@ class Processor:
         with self._moved:
             self._stopping = True
             self._moved.notify_all()
+
+    def under_way(self, feed: str) -> int:
+        """How many messages of a feed have come and are not at their end."""
+        with self._moved:
+            return len(self._lanes.get(feed, ()))
 
     def enter(self, work: Work) -> Work:
         """Queue a message up behind those of its feed; the one that is the same and under way already, if there is."""
@@ -190,7 +126,7 @@ class Processor:
                 self._moved.wait(_PAUSE)
             return
         except Exception as wrong:
-            fault = _as_fault(wrong)
+            fault = as_fault(wrong)
         with self._moved:
             work.fault, work.stage = fault, Stage.READY
 
@@ -204,9 +140,9 @@ class Processor:
             blocked = False
             for work in lane:
                 to_keep = work.stage is Stage.NEW and work.kept_first
-                if to_keep or (work.stage not in _WAITING and not blocked):
+                if to_keep or (work.stage not in WAITING and not blocked):
                     found[work] = not blocked
-                blocked = blocked or to_keep or work.stage in _WAITING
+                blocked = blocked or to_keep or work.stage in WAITING
                 if len(found) >= MOST:
                     return found
         return found
@@ -247,60 +183,13 @@ class Processor:
         return moved
 
     def _written(self, works: Mapping[Work, bool]) -> dict[Work, Stage]:
-        """What one commit has done, and where that has brought each."""
-        with self._messages.database.writing() as connection:
-            return {work: self._bring(connection, work, free=free) for work, free in works.items()}
-
-    def _bring(self, connection: Connection, work: Work, *, free: bool) -> Stage:
-        if work.known is None or work.stage is Stage.NEW:
-            work.known = self._messages.known(connection, work.arrival.key)
-            if work.known.state is State.PROCESSED:
-                work.answer, work.repeated = work.known.answer, True
-                return Stage.DONE
-        if work.stage is Stage.NEW and work.kept_first and not (free and work.spares(connection)):
-            row = self._messages.keep(connection, work.arrival, work.known)
-            work.known = work.known._replace(id=row, state=State.RECEIVED)
-            return Stage.KEPT if work.outside else Stage.READY
-        self._end(connection, work)
-        return Stage.DONE
-
-    def _end(self, connection: Connection, work: Work) -> None:
-        for last in (False, True):
+        if not self._care:
             try:
-                with _undone_by_a_fault(connection):
-                    self._apply(connection, work)
-                return
-            except (IntegrityError, _Overtaken) as taken:
-                # another node may have been faster with the same message: the second look tells
-                work.known = self._messages.known(connection, work.arrival.key)
-                if work.known.state is State.PROCESSED:
-                    work.answer, work.repeated = work.known.answer, True
-                    return
-                if last:
-                    work.fault = _as_fault(taken)
-            except (OperationalError, InterfaceError, Retriable):
-                raise
-            except Exception as wrong:
-                work.fault = _as_fault(wrong)
-                break
-        self._note(connection, work, Answered(work.fault))
-
-    def _apply(self, connection: Connection, work: Work) -> None:
-        if work.fault is None and work.handler is not None and work.message is not None:
-            warnings = tuple(work.handler.apply(connection, work.message, work.feed) or ())
-            self._note(connection, work, Answered(None, warnings))
-        else:
-            self._note(connection, work, Answered(work.fault))
-
-    def _note(self, connection: Connection, work: Work, answered: Answered) -> None:
-        assert work.known is not None
-        answer = work.acknowledge(connection, answered)
-        state = State.PROCESSED if answered.fault is None else State.REFUSED
-        told = "; ".join(map(_told, (*([answered.fault] if answered.fault else ()), *answered.warnings)))
-        row = self._messages.finish(connection, work.arrival, work.known, state, answer, told)
-        if not row:
-            raise _Overtaken
-        work.answer = answer
+                return written(self._messages, works, careful=False)
+            except NotAllGood:
+                self._care = _CARE
+        self._care -= 1
+        return written(self._messages, works, careful=True)
 
     def _settle(self, after: Mapping[Work, Stage]) -> None:
         with self._moved:
@@ -331,33 +220,3 @@ class Processor:
             del self._lanes[work.arrival.feed]
         if self._known.get(work.arrival.key) is work:
             del self._known[work.arrival.key]
-
-
-@contextmanager
-def _undone_by_a_fault(connection: Connection) -> Iterator[None]:
-    """A savepoint, by plain statements: the library's own bookkeeping costs more than a message's."""
-    _SAVE.run(connection, [{}])
-    try:
-        yield
-    except BaseException:
-        _BACK.run(connection, [{}])
-        _RELEASE.run(connection, [{}])
-        raise
-    _RELEASE.run(connection, [{}])
-
-
-def _as_fault(wrong: Exception) -> MessageError:
-    """What a handler raised, as it is told. A fault of ours is logged without its text, which may hold data."""
-    if isinstance(wrong, MessageError):
-        return wrong
-    if isinstance(wrong, Refused):
-        return MessageError(Condition.INTERNAL, wrong.comment or str(wrong.reason))
-    log.error("hl7.handler-failed", exc_info=True, fault=type(wrong).__name__)
-    return MessageError(Condition.INTERNAL, "the message could not be processed")
-
-
-def _told(fault: MessageError) -> str:
-    """What was wrong, for lists: no value of the message stands in it."""
-    place = fault.location
-    where = f"{place.segment}[{place.sequence}]" + (f"-{place.field}" if place.field else "") if place else ""
-    return f"{int(fault.condition)} {where} {fault.comment}".replace("  ", " ")

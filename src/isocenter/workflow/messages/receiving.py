@@ -1,5 +1,6 @@
 """A message from the wire to its acknowledgements: whose it is, whether it is for us, who knows what it means."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
@@ -17,13 +18,16 @@ from isocenter.workflow.messages import feeds
 from isocenter.workflow.messages.handling import Handlers, handler_of
 from isocenter.workflow.messages.keeping import Arrival, Key, key_of, kind_of, now
 from isocenter.workflow.messages.outbox import Outbox
-from isocenter.workflow.messages.processing import Processor, Work
+from isocenter.workflow.messages.processing import Processor
+from isocenter.workflow.messages.under_way import Work
 
 log = telemetry.logger("hl7.receiving")
 
 MESSAGES: Final = "isocenter_hl7_messages_total"
 _UNREADABLE: Final = 1 << 16
 """Bytes that are kept of what is no message."""
+_KIND: Final = re.compile(r"[A-Z][A-Z0-9]{2}(\^[A-Z0-9]{3})?")
+"""A type and an event: else a sender has put there something else, which may be a patient's, and is not logged."""
 _CONTROL_ID: Final = 20
 """Characters of a control ID that every version has room for."""
 
@@ -110,7 +114,7 @@ class Receiver:
             log.warning(
                 "hl7.refused",
                 feed=work.feed.name,
-                kind=work.arrival.kind,
+                kind=work.arrival.kind if _KIND.fullmatch(work.arrival.kind) else "",
                 address=work.arrival.address,
                 condition=int(work.fault.condition),
                 comment=work.fault.comment,

@@ -1,5 +1,7 @@
-"""Messages that a person has processed again."""
+"""Messages that a person has processed again: each takes its place behind those of its feed that are there already,
+and those that come later wait for it."""
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +16,8 @@ from isocenter.workflow.messages.receiving import Receiver
 REPLAY: Final = "hl7-replay"
 """The kind of the job."""
 _PAUSE: Final = 30.0
+_TELL: Final = 1.0
+"""Seconds between reports of how far it has come: each is a commit, as each message is."""
 
 
 def ask(database: Database, ids: Sequence[int]) -> int:
@@ -32,6 +36,7 @@ class Replayer:
     def handle(self, running: Running) -> Again | None:
         """Process the messages in the order in which they came first; those that are done by now are passed over."""
         refused = done = 0
+        told = time.monotonic()
         for _, arrival in self._messages.arrivals(running.payload.get("ids", ())):
             if running.cancelled() or running.stopping:
                 return Again(0.0)
@@ -41,5 +46,12 @@ class Replayer:
             except Retriable as away:
                 return Again(_PAUSE, away.comment)
             refused, done = refused + (work.fault is not None), done + 1
-            running.progress(f"{done} processed, {refused} of them refused")
+            if time.monotonic() - told >= _TELL:
+                running.progress(_reached(done, refused))
+                told = time.monotonic()
+        running.progress(_reached(done, refused))
         return None
+
+
+def _reached(done: int, refused: int) -> str:
+    return f"{done} processed, {refused} of them refused"

@@ -7,7 +7,7 @@ from isocenter import telemetry
 from isocenter.jobs.alone import Alone
 from isocenter.jobs.runner import Again, Running
 from isocenter.workflow.notices.outgoing import Destination, Notice, Outgoing
-from isocenter.workflow.notices.plan import Plan
+from isocenter.workflow.notices.plan import HOOK, Plan
 
 log = telemetry.logger("workflow.notices")
 
@@ -23,7 +23,7 @@ class Account:
 
     def sent(self, one: Notice, status: int | None = None, comment: str = "") -> None:
         """It was told."""
-        log.info("notice.sent", **_said(one), status=_code(status))
+        log.info("notice.sent", **_said(one), status=_code(one, status))
         self._outgoing.sent(one, status, comment)
 
     def dropped(self, one: Notice, comment: str) -> None:
@@ -39,7 +39,7 @@ class Account:
             return
         if not passing:
             self._outgoing.failed(one, comment, status)
-        log.error("notice.failed", **_said(one), comment=comment, status=_code(status))
+        log.error("notice.failed", **_said(one), comment=comment, status=_code(one, status))
 
 
 class Way(Protocol):
@@ -77,5 +77,8 @@ def _said(one: Notice) -> dict[str, Any]:
     return {"kind": one.kind, "destination": one.destination, "on": one.event, "study": one.study_uid}
 
 
-def _code(status: int | None) -> str:
-    return "" if status is None else f"{status:04X}"
+def _code(one: Notice, status: int | None) -> str:
+    """As the way of that kind writes it."""
+    if status is None:
+        return ""
+    return str(status) if one.kind == HOOK else f"{status:04X}"

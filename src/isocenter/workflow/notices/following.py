@@ -5,7 +5,7 @@ what it does for a timer together with the timer's end: a kill at any point neit
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,10 +18,11 @@ from isocenter.index.tables import commitment, commitment_instance, consumer, st
 from isocenter.jobs.runner import Again, Running
 from isocenter.workflow import completeness
 from isocenter.workflow.completeness import Judge
-from isocenter.workflow.notices import requests, timers
+from isocenter.workflow.notices import removals, requests, timers
 from isocenter.workflow.notices.contents import studies_of
 from isocenter.workflow.notices.outgoing import Destination, Outgoing, Wanted, now
 from isocenter.workflow.notices.plan import Plan
+from isocenter.workflow.notices.removals import ClassesOf, none_known
 from isocenter.workflow.notices.tables import completeness as completeness_table
 from isocenter.workflow.notices.tables import study_timer
 from isocenter.workflow.notices.timers import Timer
@@ -36,6 +37,7 @@ INTERVAL: Final = 1.0
 _BEGUN: Final = "notices_begun"
 """The fact that says since when: what was there before is no new study."""
 _NEWS: Final = frozenset({"stored", "replaced", "restored"})
+_REMOVALS: Final = frozenset({"deleted", "rejected", "restored"})
 _ENDED: Final = frozenset({"step-completed", "step-discontinued"})
 _EVENTS: Final[dict[str, HookEvent]] = {
     "complete": "complete",
@@ -77,10 +79,11 @@ class Following:
         judge: Judge,
         *,
         also: Iterable[Also] = (),
+        classes: ClassesOf = none_known,
         clock: Callable[[], int] = now,
     ) -> None:
         self._database, self._plan, self._judge = database, plan, judge
-        self._also, self._clock = tuple(also), clock
+        self._also, self._clock, self._classes = tuple(also), clock, classes
         self._outgoing = Outgoing(database, clock)
         self._seconds = plan.timers()
         self._begin()
@@ -100,12 +103,14 @@ class Following:
             found = changes.read(connection, place, _MOST)
         if not found:
             return False
+        removed = list(self._removed(found))  # objects are looked at for it: before anything is locked
         with self._database.writing() as connection:
             # another node may have come to it first
             connection.execute(consumer.select().where(consumer.c.name == NAME).with_for_update())
             if changes.position(connection, NAME) != place:
                 return True
             self._take(connection, found)
+            self._outgoing.add(connection, removed)
             for each in self._also:
                 each(connection, found)
             changes.acknowledge(connection, NAME, found[-1].position)
@@ -187,6 +192,19 @@ class Following:
                 for each in destinations:
                     yield _wanted(each, "committed", one, uid, transaction=one.sop_uid)
 
+    def _removed(self, found: Sequence[Change]) -> Iterator[Wanted]:
+        """Instances were deleted or rejected, or came back."""
+        destinations = self._plan.told("removed")
+        if not destinations or not any(one.kind in _REMOVALS for one in found):
+            return
+        last = {one.study_uid: one for one in found if one.kind in _REMOVALS}
+        went = removals.gone(self._database, found, self._classes)
+        told: list[tuple[str, str, dict[str, Any]]] = [("removed", uid, {"gone": each}) for uid, each in went.items()]
+        told += [("restored", uid, {"back": each}) for uid, each in removals.restored(found).items()]
+        for destination in destinations:
+            for event, uid, payload in told:
+                yield Wanted(destination, event, _occasion(event, last[uid], uid), uid, payload)
+
     def _judged(self, timer: Timer) -> None:
         """Whether a study is complete, or when to look again."""
         at = self._clock()
@@ -231,9 +249,12 @@ def committed(connection: Connection, transaction_uid: str) -> list[str]:
 
 
 def _wanted(to: Destination, event: str, one: Change, study_uid: str, **payload: str) -> Wanted:
-    occasion = f"{event} {one.transaction}.{one.sequence} {study_uid}"
     told = {**payload, **({"sop_uid": one.sop_uid} if one.kind.startswith("step-") else {})}
-    return Wanted(to, event, occasion, study_uid, told)
+    return Wanted(to, event, _occasion(event, one, study_uid), study_uid, told)
+
+
+def _occasion(event: str, one: Change, study_uid: str) -> str:
+    return f"{event} {one.transaction}.{one.sequence} {study_uid}"
 
 
 def _forget_gone(connection: Connection, study_uid: str) -> None:

@@ -22,6 +22,7 @@ from isocenter.workflow.notices.contents import StudyContent, content_of
 from isocenter.workflow.notices.delivering import Account
 from isocenter.workflow.notices.following import committed
 from isocenter.workflow.notices.outgoing import Destination, Notice
+from isocenter.workflow.notices.removals import unavailable
 
 log = telemetry.logger("workflow.notices")
 
@@ -71,12 +72,17 @@ class Told:
     def _content(self, one: Notice, account: Account) -> StudyContent | None:
         """What it tells of; None where nothing of that is here any more: then there is nothing to tell."""
         with self._database.reading() as connection:
-            content = content_of(connection, one.study_uid)
+            if "gone" in one.payload:
+                content: StudyContent | None = unavailable(connection, one.study_uid, one.payload["gone"])
+            else:
+                content = content_of(connection, one.study_uid)
             if content is not None and "transaction" in one.payload:
                 content = content.only(frozenset(committed(connection, one.payload["transaction"])))
+            if content is not None and "back" in one.payload:
+                content = content.only(frozenset(one.payload["back"]))
         if content is not None and content.series:
             return content
-        account.dropped(one, "nothing of the study is here any more")
+        account.dropped(one, "it is here again" if "gone" in one.payload else "nothing of the study is here any more")
         return None
 
     def _one(

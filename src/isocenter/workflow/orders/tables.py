@@ -1,7 +1,7 @@
 """The tables of orders: by which numbers an order is known, and which of its steps are held back.
 
-What an order asks for stands in the worklist; these rows stay when its items are purged, so that an order that comes
-again has the identifiers it had.
+What an order asks for stands in the worklist; these rows stay for some time when its items are purged, so that a
+message which knows the order by another one of its numbers finds it still.
 """
 
 from sqlalchemy import BigInteger, Column, Index, Table

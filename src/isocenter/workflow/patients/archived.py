@@ -4,24 +4,26 @@ Each method may be asked again for what is done already, and does nothing then. 
 a number of another issuer, or of none, is another patient's.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
 from isocenter.archive.edits.checks import Target
-from isocenter.archive.edits.history import Past, edit_of, later_edits
+from isocenter.archive.edits.history import Past, called_now, edit_of, later_edits
 from isocenter.archive.edits.making import Edits, Who
 from isocenter.database import Database
 from isocenter.database.prepared import Prepared
 from isocenter.dicom.dictionary import vr_of
 from isocenter.index.level_models import columns, from_column, loaded
-from isocenter.index.tables import edit, patient, patient_id, study
+from isocenter.index.tables import edit, patient, patient_id, study, study_accession
 from isocenter.workflow.patients.attributes import ARCHIVED, IDENTIFYING, Changes, differing, parts_of, values
+from isocenter.workflow.patients.moved import Orders
 from isocenter.workflow.patients.tables import patient_event
 from isocenter.workflow.worklist.attributes import ISSUER, PATIENT_ID, Model, written
 
 _COLUMNS: Final = tuple(columns("P").items())
+_BINDS: Final = 500
 
 
 def model_of(connection: Connection, identity: str) -> Model | None:
@@ -49,6 +51,43 @@ def patient_of(connection: Connection, study_uid: str) -> str:
     return str(connection.execute(joined.where(study.c.study_uid == study_uid)).scalar() or "")
 
 
+class Filed(NamedTuple):
+    """An archived study, as far as orders that move concern it."""
+
+    study_uid: str
+    identity: str
+    """Whose it is."""
+    origin: str
+    """Under what number it came."""
+    orders: Orders
+
+
+def filed(connection: Connection, study_uids: Iterable[str]) -> list[Filed]:
+    """Those of these studies that there are."""
+    found, wanted = list[Filed](), sorted(set(study_uids))
+    for start in range(0, len(wanted), _BINDS):
+        s, p, a = study.c, patient.c, study_accession.c
+        joined = study.join(patient, p.id == s.patient).outerjoin(study_accession, a.study == s.id)
+        query = select(s.study_uid, p.identity, s.moved_from, s.accession, a.accession).select_from(joined)
+        rows = connection.execute(query.where(s.study_uid.in_(wanted[start : start + _BINDS])))
+        several = dict[str, Filed]()
+        for uid, identity, origin, *accessions in rows:
+            one = several.get(uid) or Filed(uid, identity, origin or identity, Orders.of((uid,)))
+            several[uid] = one._replace(orders=one.orders.with_those(Orders.of((), accessions)))
+        found += several.values()
+    return found
+
+
+def of_orders(connection: Connection, identity: str, orders: Orders) -> list[str]:
+    """The UIDs of the patient's archived studies of these orders."""
+    s, a = study.c, study_accession.c
+    joined = study.join(patient, patient.c.id == s.patient).outerjoin(study_accession, a.study == s.id)
+    mine = select(s.study_uid).select_from(joined).where(patient.c.identity == identity).distinct()
+    numbers = sorted(orders.accessions)
+    named = s.study_uid.in_(sorted(orders.studies)) | s.accession.in_(numbers) | a.accession.in_(numbers)
+    return list(connection.execute(mine.where(named)).scalars())
+
+
 def follower_of(connection: Connection, identity: str) -> str:
     """The identity of the archived patient who was once called by this one; '' for none."""
     value, issuer = parts_of(identity)
@@ -72,6 +111,13 @@ def edits_by(connection: Connection, actor: str, reason: str, since: int) -> lis
     c = edit.c
     query = select(c.uid).where(c.at >= since, c.actor == actor, c.reason == reason, c.reverted_by == "")
     return list(connection.execute(query.order_by(c.id.desc())).scalars())
+
+
+def moved_by(connection: Connection, actor: str, reason: str, since: int) -> list[str]:
+    """The studies that edits of `actor` for `reason` have moved since then, taken back or not."""
+    c = edit.c
+    query = select(c.study_uid).where(c.at >= since, c.actor == actor, c.reason == reason, c.kind == "move-study")
+    return list(connection.execute(query.distinct()).scalars())
 
 
 class Archived:
@@ -142,14 +188,17 @@ class Archived:
         a number that nobody has any more went with it.
         """
         left: dict[str, Any] = {}
+        patients = set[str]()
         for uid in uids:
             with self._database.reading() as connection:
                 past = edit_of(connection, uid)
                 later = later_edits(connection, past)
                 gone = _is_gone(connection, past)
                 left_over = [each for each in later if _is_left_over(connection, each)]
+            patients |= {str(past.arguments.get("identity", "")), str(past.old.get("identity_after", ""))}
             if gone:
-                self._revert_below(past, later, who)
+                if not self._revert_below(past, later, who):
+                    self._revert_renamed(past, who)
                 continue
             for each in left_over:
                 self._edits.revert(each, who)
@@ -163,11 +212,35 @@ class Archived:
                 left = {tag: old["value"] for tag, old in past.old["values"].items()}
             else:
                 self._edits.revert(uid, who)
+        self._revert_left(patients, who)
 
-    def _revert_below(self, past: Past, later: Iterable[str], who: Who) -> None:
-        """Take back what was said of a patient whom late objects of hers have merged away since: that is made again."""
+    def _revert_left(self, patients: Collection[str], who: Who) -> None:
+        """Take back what was left standing because of edits that are none any more."""
+        with self._database.reading() as connection:
+            found = _left_over(connection, patients)
+        for uid in found:
+            with self._database.reading() as connection:
+                past = edit_of(connection, uid)
+                named = called_now(connection, str(past.old.get("identity_after", "")))
+                free = _stands(connection, past, named) and not later_edits(connection, past)
+            if free:
+                self._edits.revert(uid, who)
+
+    def _revert_renamed(self, past: Past, who: Who) -> None:
+        """Take back what was said of a patient who has got a former number back since, and is called so still."""
         if past.kind != "attributes":
             return
+        with self._database.reading() as connection:
+            now = called_now(connection, str(past.old.get("identity_after", "")))
+            stands = _stands(connection, past, now)
+        if stands:
+            self._edits.revert(past.uid, who)
+
+    def _revert_below(self, past: Past, later: Iterable[str], who: Who) -> bool:
+        """Take back what was said of a patient whom late objects of hers have merged away since: that is made again.
+        False where there are none."""
+        if past.kind != "attributes":
+            return False
         with self._database.reading() as connection:
             merges = [one for one in (edit_of(connection, uid) for uid in later) if one.kind == "merge-patients"]
             models = [model_of(connection, one.arguments["identity"]) or {} for one in merges]
@@ -177,6 +250,7 @@ class Archived:
             self.revert([past.uid], who, structural=False)
         for one, model in zip(merges, models, strict=True):
             self.merge(**one.arguments, changes=_given(model), who=Who(one.actor, one.reason))
+        return bool(merges)
 
 
 def _is_gone(connection: Connection, past: Past) -> bool:
@@ -196,6 +270,24 @@ def _is_left_over(connection: Connection, uid: str) -> bool:
     same = (c.actor == past.actor) & (c.reason == past.reason)
     undone = list(connection.execute(select(c.undone_at).where(same)).scalars())
     return past.kind == "attributes" and bool(undone) and all(undone)
+
+
+def _left_over(connection: Connection, patients: Collection[str]) -> list[str]:
+    """The corrections of these patients that messages made which are undone, and that still hold, the latest first."""
+    e, c = edit.c, patient_event.c
+    undone = select(c.actor, c.reason).where(c.undone_at != 0, c.identity.in_(patients) | c.prior.in_(patients))
+    made = undone.distinct().subquery()
+    joined = edit.join(made, (made.c.actor == e.actor) & (made.c.reason == e.reason))
+    query = select(e.uid).select_from(joined).where(e.kind == "attributes", e.reverted_by == "")
+    uids = connection.execute(query.order_by(e.id.desc())).scalars()
+    return [uid for uid in uids if _is_left_over(connection, uid)]
+
+
+def _stands(connection: Connection, past: Past, named: str) -> bool:
+    """Whether the patient of this number is the one that was corrected, and still says so."""
+    edits = loaded(str(connection.execute(select(patient.c.edits).where(patient.c.identity == named)).scalar() or ""))
+    changes = past.arguments.get("changes", {})
+    return all(tag in edits and values(edits[tag]) == values(new) for tag, new in changes.items())
 
 
 def _renames(arguments: Mapping[str, Any]) -> bool:

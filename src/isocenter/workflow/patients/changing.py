@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, insert
 
+from isocenter.database.changes import append
 from isocenter.database.prepared import Prepared
 from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.index.level_models import dumped
@@ -19,18 +20,21 @@ from isocenter.workflow.patients.attributes import (
     Changes,
     of_patient,
     of_visit,
-    parts_of,
     supplemented,
     values,
 )
 from isocenter.workflow.patients.events import CANCELLED, Does, Event, Of
 from isocenter.workflow.patients.following import Pair, pair_of
 from isocenter.workflow.patients.holders import Before, Holder
+from isocenter.workflow.patients.looking import Looked
+from isocenter.workflow.patients.moved import Orders
 from isocenter.workflow.patients.registered import Register, Registered, Visit
 from isocenter.workflow.patients.tables import patient_event
 from isocenter.workflow.patients.told import Told
 from isocenter.workflow.worklist.attributes import written
 
+REASSIGNED: Final = "reassigned"
+"""Kind of change (`database.changes`): patients were merged, orders moved, or that was taken back."""
 # made once: messages note events by the hundred a second
 _EVENT: Final = Prepared(
     insert(patient_event).returning(patient_event.c.id),
@@ -57,6 +61,8 @@ class _Done:
     def __init__(self, kind: str, identity: str, prior: str = "") -> None:
         self.kind, self.identity, self.prior = kind, identity, prior
         self.held: dict[str, Before] = {}
+        self.orders = Orders()
+        """Those that it took from one patient to another."""
 
     def add(self, name: str, before: Before) -> None:
         if before:
@@ -90,18 +96,22 @@ class Changing:
             if any(holder.is_open(one) for one in holder.keeper.of_patient(connection, identity)):
                 raise MessageError(Condition.RECORD_LOCKED, f"the {holder.name} names this patient", place)
 
-    def apply(self, connection: Connection, event: Event, told: Told, cause: Cause) -> None:
-        """Do what one patient's part of a message tells. Raises MessageError as `check` does."""
+    def apply(
+        self, connection: Connection, event: Event, told: Told, cause: Cause, looked: Looked | None = None
+    ) -> None:
+        """Do what one patient's part of a message tells. `looked`: who is meant, where that was looked up in this
+        transaction already. Raises MessageError as `check` does."""
         self.check(connection, event, told)
         if event.does is Does.UPDATE:
-            self._apply_update(connection, event, told, cause)
+            self._apply_update(connection, event, told, cause, looked or Looked(connection))
             return
         concerned = self._concerned(connection, event, told)
         before = self._register.saved(connection, concerned)
         done = _DOING[event.does](self, connection, event, told, cause)
         after = self._register.saved(connection, concerned)
         if done.held or before != after:
-            self._note(connection, done, cause, {"before": before, "after": after, "held": done.held})
+            told_of = done.orders.told() if event.does is Does.MOVE else {}
+            self._note(connection, done, cause, {"before": before, "after": after, "held": done.held, **told_of})
 
     def _concerned(self, connection: Connection, event: Event, told: Told) -> list[str]:
         if event.does is Does.DELETE:
@@ -113,22 +123,22 @@ class Changing:
             return [told.identity, told.prior]
         return [registered.current(connection, told.identity)]
 
-    def _apply_update(self, connection: Connection, event: Event, told: Told, cause: Cause) -> None:
+    def _apply_update(self, connection: Connection, event: Event, told: Told, cause: Cause, looked: Looked) -> None:
         """`apply` of the event that is by far the most frequent, with as few statements as it takes."""
-        identity = registered.current(connection, told.identity)
+        identity = looked.current(told.identity)
         held = self._held(connection, identity)
-        if not any(held.values()) and identity not in archived.identities_of(connection, parts_of(identity)[0]):
+        if not any(held.values()) and not looked.is_archived(identity):
             # but the register nobody knows the patient: most patients of a hospital are never imaged
             self._visit(connection, self._register.put(connection, identity, told.patient, cause.feed).id, event, told)
             return
         before = self._register.saved(connection, [identity])
-        person, done = self._updated(connection, event, told, cause, held)
+        person, done = self._updated(connection, event, told, cause, identity, held)
         after = self._register.saved_again(connection, person, before)
         if done.held or before != after:
             self._note(connection, done, cause, {"before": before, "after": after, "held": done.held})
 
     def _held(self, connection: Connection, identity: str) -> dict[Holder, Sequence[Any]]:
-        return {holder: holder.keeper.of_patient(connection, identity) for holder in self._holders}
+        return {holder: holder.keeper.of_patient(connection, identity, locked=True) for holder in self._holders}
 
     def _note(self, connection: Connection, done: _Done, cause: Cause, undo: Mapping[str, Any]) -> None:
         at = self._clock()
@@ -139,18 +149,25 @@ class Changing:
         detail = dumped({"number": number, "reason": cause.reason, **who, **counted})
         named = {"event": f"patient.{done.kind}", "actor": cause.actor, "detail": detail, "at": at}
         _AUDIT.run(connection, [named])
+        if done.kind in (Does.MERGE, Does.MOVE):
+            append(connection, REASSIGNED, at)
 
     # --- one kind after another
 
     def _update(self, connection: Connection, event: Event, told: Told, cause: Cause) -> _Done:
-        held = self._held(connection, registered.current(connection, told.identity))
-        return self._updated(connection, event, told, cause, held)[1]
+        identity = registered.current(connection, told.identity)
+        return self._updated(connection, event, told, cause, identity, self._held(connection, identity))[1]
 
     def _updated(
-        self, connection: Connection, event: Event, told: Told, cause: Cause, held: Mapping[Holder, Sequence[Any]]
+        self,
+        connection: Connection,
+        event: Event,
+        told: Told,
+        cause: Cause,
+        identity: str,
+        held: Mapping[Holder, Sequence[Any]],
     ) -> tuple[Registered, _Done]:
-        """The patient as registered, and what became of what is `held` of him."""
-        identity = registered.current(connection, told.identity)
+        """The patient as registered, and what became of what is `held` of him. `identity`: his by now."""
         person = self._register.put(connection, identity, told.patient, cause.feed)
         visit, gone = self._visit(connection, person.id, event, told)
         done = _Done(event.does, identity)
@@ -183,7 +200,7 @@ class Changing:
             self._register.merge(connection, pair.prior, pair.identity, cause.feed)
             self._give_all(connection, pair, {**known, **told.patient}, done)
         for holder in self._holders:
-            held = holder.keeper.of_patient(connection, pair.identity)
+            held = holder.keeper.of_patient(connection, pair.identity, locked=True)
             done.add(holder.name, holders.give(connection, holder, held, pair.identity, told.patient))
         if told.prior_account and told.account:
             self._renumber_account(connection, pair.identity, told)
@@ -191,7 +208,7 @@ class Changing:
 
     def _give_all(self, connection: Connection, pair: Pair, changes: Changes, done: _Done) -> None:
         for holder in self._holders:
-            held = holder.keeper.of_patient(connection, pair.prior)
+            held = holder.keeper.of_patient(connection, pair.prior, locked=True)
             done.add(holder.name, holders.give(connection, holder, held, pair.identity, changes))
 
     def _renumber(self, connection: Connection, event: Event, told: Told, cause: Cause) -> _Done:
@@ -205,7 +222,7 @@ class Changing:
             self._renumber_visit(connection, person.id, person.id, prior, told)
         changes = {**told.visit, ADMISSION_ID: written(ADMISSION_ID, number)[ADMISSION_ID]}
         for holder in self._holders:
-            held = holder.keeper.of_patient(connection, identity)
+            held = holder.keeper.of_patient(connection, identity, locked=True)
             done.add(holder.name, holders.give(connection, holder, held, identity, told.patient))
             again = holders.of_visit(holder.keeper.of_patient(connection, identity), prior)
             done.add(holder.name, holders.give(connection, holder, again, identity, changes))
@@ -236,10 +253,12 @@ class Changing:
         origin = self._register.put(connection, pair.prior, {}, cause.feed)
         prior, number = told.number(event.of)
         for holder in self._holders:
-            held = moving(connection, holder, event, told, pair)
+            held = moving(connection, holder, event, told, pair, locked=True)
+            for one in held:
+                done.orders = done.orders.with_those(holder.orders(one))
             named = {**of_patient(person.model), **told.visit}
             done.add(holder.name, holders.give(connection, holder, held, pair.identity, named))
-            renumbered = holders.of_visit(holder.keeper.of_patient(connection, pair.identity), prior)
+            renumbered = holders.of_visit(holder.keeper.of_patient(connection, pair.identity, locked=True), prior)
             done.add(
                 holder.name,
                 holders.give(connection, holder, renumbered, pair.identity, written(ADMISSION_ID, number or prior)),
@@ -286,13 +305,16 @@ def known_of(connection: Connection, pair: Pair, *, alone: bool = False) -> dict
     return of_patient(prior.model if prior else archived.model_of(connection, pair.prior) or {})
 
 
-def moving(connection: Connection, holder: Holder, event: Event, told: Told, pair: Pair) -> list[Any]:
-    """What of the prior patient's a move takes along."""
+def moving(
+    connection: Connection, holder: Holder, event: Event, told: Told, pair: Pair, *, locked: bool = False
+) -> list[Any]:
+    """What of the prior patient's a move takes along; `locked` until the transaction ends."""
     prior, number = told.number(event.of)
     origin = registered.of(connection, pair.prior)
     listed = _visits_of(connection, origin.id, event.of, prior or number) if origin is not None else ()
     numbers = [each.visit_id for each in listed]
-    return holders.of_visit(holder.keeper.of_patient(connection, pair.prior), prior or number, *numbers)
+    held = holder.keeper.of_patient(connection, pair.prior, locked=locked)
+    return holders.of_visit(held, prior or number, *numbers)
 
 
 def _visits_of(connection: Connection, person: int, of: Of, number: str) -> list[Visit]:

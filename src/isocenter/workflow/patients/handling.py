@@ -25,6 +25,8 @@ from isocenter.workflow.patients.changing import Cause, Changing, known_of, movi
 from isocenter.workflow.patients.events import EVENTS, Does, Event
 from isocenter.workflow.patients.following import pair_of
 from isocenter.workflow.patients.holders import Holder
+from isocenter.workflow.patients.looking import Looked
+from isocenter.workflow.patients.moved import Orders
 from isocenter.workflow.patients.told import Describing, Told, told
 
 log = telemetry.logger("patients")
@@ -48,14 +50,22 @@ class PatientMessages:
         self._database, self._archive, self._changing = database, archive, changing
         self._holders, self._describing = tuple(holding), describing
         self._read: tuple[Message, Event, Feed, list[Told]] | None = None
+        self._looked: tuple[Message, Looked] | None = None
 
     def is_outside(self, connection: Connection, message: Message, feed: Feed) -> bool:
         """Whether there may be archived studies to be changed; see `messages.handling.Sparing`."""
         event = _event(message)
         if event.does is not Does.UPDATE:
             return True
-        found = (registered.current(connection, each.identity) for each in self._told(message, event, feed))
-        return any(identity in archived.identities_of(connection, parts_of(identity)[0]) for identity in found)
+        looked = Looked(connection)
+        self._looked = (message, looked)
+        return any(looked.is_archived(looked.current(each.identity)) for each in self._told(message, event, feed))
+
+    def _looked_in(self, connection: Connection, message: Message) -> Looked:
+        """What `is_outside` has found for the same message in the same transaction; else nothing yet."""
+        held, self._looked = self._looked, None
+        same = held is not None and held[0] is message and held[1].connection is connection
+        return held[1] if held is not None and same else Looked(connection)
 
     def _told(self, message: Message, event: Event, feed: Feed) -> list[Told]:
         """What a message tells: it is asked for again in the next step of the same message."""
@@ -112,22 +122,21 @@ class PatientMessages:
             self._archive.update(identity, each.patient, who)
 
     def _moving(self, connection: Connection, event: Event, each: Told) -> set[str]:
-        """The studies of what a move takes along."""
-        pair = pair_of(connection, each)
-        return {
-            study
-            for holder in self._holders
-            for one in moving(connection, holder, event, each, pair)
-            for study in holder.studies(one)
-        }
+        """The archived studies of what a move takes along."""
+        pair, orders = pair_of(connection, each), Orders()
+        for holder in self._holders:
+            for one in moving(connection, holder, event, each, pair):
+                orders = orders.with_those(holder.orders(one))
+        return set(archived.of_orders(connection, pair.prior, orders))
 
     def apply(self, connection: Connection, message: Message, feed: Feed) -> Iterable[MessageError] | None:
         """Change the tables."""
         event, cause = _event(message), cause_of(message, feed)
         warnings: list[MessageError] = []
+        looked = self._looked_in(connection, message)
         for number, each in enumerate(self._told(message, event, feed), 1):
-            self._changing.apply(connection, event, each, cause)
-            warnings += _warnings(connection, event, each, number)
+            self._changing.apply(connection, event, each, cause, looked)
+            warnings += _warnings(connection, event, each, number, looked)
         log.info("patients.told", feed=feed.name, kind=cause.event, warnings=len(warnings))
         return warnings
 
@@ -159,13 +168,13 @@ def _refusal(refused: Refused) -> MessageError:
     return MessageError(Condition.UNKNOWN_KEY, refused.comment or str(refused.reason), Location("PID", 1, 3))
 
 
-def _warnings(connection: Connection, event: Event, each: Told, number: int) -> list[MessageError]:
+def _warnings(connection: Connection, event: Event, each: Told, number: int, looked: Looked) -> list[MessageError]:
     """The archive knows the number of another issuer, or of none: those studies are not touched."""
     place = Location("PID", number, 3)
     identity = each.identity
     if event.does in (Does.MERGE, Does.MOVE):
         identity, place = each.prior, Location("MRG", number, 1)
-    known = archived.identities_of(connection, parts_of(identity)[0])
+    known = looked.identities(parts_of(identity)[0])
     if not known or identity in known or archived.follower_of(connection, identity):
         return []
     comment = "the archive has this number of another issuer or of none; those studies stay as they are"

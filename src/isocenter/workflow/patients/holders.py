@@ -6,8 +6,10 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import Connection
 
 from isocenter.workflow.patients.attributes import ADMISSION_ID, Changes, differing, former, values
+from isocenter.workflow.patients.moved import Orders
 from isocenter.workflow.steps import attributes as of_steps
 from isocenter.workflow.steps.steps import Step, Steps
+from isocenter.workflow.worklist.attributes import ACCESSION, text
 from isocenter.workflow.worklist.entries import Worklist
 from isocenter.workflow.worklist.rows import Entry
 from isocenter.workflow.worklist.states import OVER
@@ -32,8 +34,8 @@ class Held(Protocol):
 class Keeper(Protocol):
     """`worklist.entries.Worklist` and `steps.steps.Steps`, as far as patients concern them."""
 
-    def of_patient(self, connection: Connection, identity: str) -> Sequence[Any]:
-        """All that is the patient's."""
+    def of_patient(self, connection: Connection, identity: str, *, locked: bool = False) -> Sequence[Any]:
+        """All that is the patient's; `locked` until the transaction ends."""
 
     def give(self, connection: Connection, ids: Iterable[int], identity: str, changes: Changes) -> None:
         """Give those of these that are still there to the patient, with `changes` to what they say of him; None takes
@@ -51,8 +53,8 @@ class Holder(NamedTuple):
     """Those of some changes that it takes."""
     is_open: Callable[[Any], bool]
     """Whether an entry is still to be worked on."""
-    studies: Callable[[Any], Iterable[str]]
-    """The studies that an entry is of."""
+    orders: Callable[[Any], Orders]
+    """What an entry is known by: its studies, its accession numbers."""
 
 
 def holders(worklist: Worklist, steps: Steps) -> tuple[Holder, ...]:
@@ -62,8 +64,8 @@ def holders(worklist: Worklist, steps: Steps) -> tuple[Holder, ...]:
         steps.give(connection, [step.id], identity, changes)
 
     return (
-        Holder("worklist", worklist, worklist.give_entry, dict, _is_scheduled, _study_of),
-        Holder("steps", steps, hand_step, of_steps.of_patient, _is_under_way, _studies_of),
+        Holder("worklist", worklist, worklist.give_entry, dict, _is_scheduled, _of_entry),
+        Holder("steps", steps, hand_step, of_steps.of_patient, _is_under_way, _of_step),
     )
 
 
@@ -71,16 +73,21 @@ def _is_scheduled(entry: Entry) -> bool:
     return entry.state not in OVER
 
 
-def _study_of(entry: Entry) -> Iterable[str]:
-    return (entry.study_uid,)
+def _of_entry(entry: Entry) -> Orders:
+    return Orders.of((entry.study_uid,), (text(entry.model, ACCESSION),))
 
 
 def _is_under_way(step: Step) -> bool:
     return step.state == "IN PROGRESS"
 
 
-def _studies_of(step: Step) -> Iterable[str]:
-    return step.study_uids
+def _of_step(step: Step) -> Orders:
+    return of_items(of_steps.scheduled(step.model))
+
+
+def of_items(items: Sequence[of_steps.Scheduled]) -> Orders:
+    """What the items of a step's Scheduled Step Attributes Sequence name."""
+    return Orders.of((each.study_uid for each in items), (each.accession for each in items))
 
 
 Before = list[tuple[int, str, dict[str, Any], dict[str, Any]]]
@@ -104,7 +111,7 @@ def take_back(connection: Connection, holder: Holder, identity: str, before: Bef
     Those that are no longer the patient `identity`'s, to whom they were given, have gone elsewhere since and stay
     there. Of those that had been his before, what was said otherwise since stays.
     """
-    here = {one.id: dict(one.model) for one in holder.keeper.of_patient(connection, identity)}
+    here = {one.id: dict(one.model) for one in holder.keeper.of_patient(connection, identity, locked=True)}
     for number, owner, was, instead in reversed(before):
         if number not in here:
             continue

@@ -1,14 +1,17 @@
-"""Objects that come under a number which was merged away before: they follow the merge.
+"""Objects that come under a number which was merged away before, or are of an order that has moved to another patient:
+they follow the merge, or the move.
 
 The archive itself remembers the numbers of patients it has merged (`index.moving`). Of a patient who had no objects at
-the time of the merge it knows nothing; the register does. So this follows the change feed, and has the archive merge a
-patient who turns up then. The edit bears the actor and the reason of the message, and is taken back with it.
+the time of the merge it knows nothing; the register does. So this follows the change feed, has the archive merge a
+patient who turns up then, and move a study that names a moved order. The edit bears the actor and the reason of the
+message, and is taken back with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from isocenter import telemetry
 from isocenter.archive.edits.making import Who
@@ -16,10 +19,12 @@ from isocenter.database import Database, changes
 from isocenter.errors import Refused
 from isocenter.index.tables import consumer, patient, study
 from isocenter.jobs.runner import Again, Running
-from isocenter.workflow.patients import registered
-from isocenter.workflow.patients.archived import Archived, edits_by
+from isocenter.workflow.patients import archived, moved, registered
+from isocenter.workflow.patients.archived import Archived, Filed, edits_by, filed, moved_by
 from isocenter.workflow.patients.attributes import of_patient
+from isocenter.workflow.patients.changing import REASSIGNED
 from isocenter.workflow.patients.events import Does
+from isocenter.workflow.patients.moved import Move
 from isocenter.workflow.patients.tables import patient_event, registered_patient
 
 log = telemetry.logger("patients.late")
@@ -29,6 +34,8 @@ INTERVAL: Final = 5.0
 """Seconds between looks at the change feed."""
 _NEWS: Final = frozenset({"stored", "restored"})
 _MOST: Final = 500
+_RECENT: Final = 100_000
+"""Events among which those are that a change tells of."""
 _c = patient_event.c
 _MERGED: Final = (_c.kind == Does.MERGE) & (_c.undone_at == 0)
 
@@ -58,8 +65,24 @@ def astray(connection: Connection, instead: Mapping[str, str], undone: Who, sinc
     return [each for each in found.values() if each.to]
 
 
+class Strayed(NamedTuple):
+    """Studies that have followed a move, and may be another's once something is taken back."""
+
+    edits: list[str]
+    """By which they followed it."""
+    studies: list[str]
+
+
+def strayed(connection: Connection, instead: Mapping[str, str], without: Collection[int], since: int) -> list[Strayed]:
+    """Of each other move with one of the patients concerned, what has followed it since then; see `astray`."""
+    family = {each for one in instead for each in (one, *registered.merged_into(connection, one))}
+    numbers = {each for one in family for each in registered.path(connection, one)}
+    found = {move.id: move.who for move in moved.around(connection, numbers) if move.id not in without}
+    return [Strayed(edits_by(connection, *who, since), moved_by(connection, *who, since)) for who in found.values()]
+
+
 class Late:
-    """Has late objects follow merges."""
+    """Has late objects follow merges and moves."""
 
     def __init__(self, database: Database, archive: Archived) -> None:
         self._database, self._archive = database, archive
@@ -78,9 +101,14 @@ class Late:
             if not found:
                 return False
             studies = {one.study_uid for one in found if one.kind in _NEWS and one.study_uid}
-            merged = _merged(connection, studies) if studies else []
-        for identity in merged:
+            events = _events(connection, {one.at for one in found if one.kind == REASSIGNED})
+            merged = {*(_merged(connection, studies) if studies else ()), *(one.prior for one in events.merges)}
+        for identity in sorted(merged):
             self._follow(identity)
+        with self._database.reading() as connection:
+            ordered = _ordered(connection, filed(connection, studies)) if studies else []
+            named = {uid for one in events.moves for uid in archived.of_orders(connection, one.prior, one.orders)}
+        self.place({*ordered, *named})
         with self._database.writing() as connection:
             changes.acknowledge(connection, KIND, found[-1].position)
         return len(found) == _MOST
@@ -107,6 +135,65 @@ class Late:
             log.warning("late.not-merged", reason=refused.reason)
         else:
             log.info("late.merged")
+
+    def place(
+        self,
+        study_uids: Iterable[str],
+        instead: Mapping[str, str] = MappingProxyType({}),
+        without: Collection[int] = (),
+    ) -> None:
+        """Have the archive give those of these studies that are of orders which have moved to whom they moved; see
+        `moved.whose`. What somebody gave to a third patient stays there."""
+        with self._database.reading() as connection:
+            for_whom = [
+                (one, moved.whose(connection, one.origin, one.orders, instead, without))
+                for one in filed(connection, study_uids)
+                if one.identity in registered.path(connection, one.origin, instead)
+            ]
+        for one, found in for_whom:
+            if found.move is not None and found.identity != one.identity:
+                self._move(one, found.identity, found.move.who)
+
+    def _move(self, one: Filed, target: str, who: Who) -> None:
+        with self._database.reading() as connection:
+            person = registered.of(connection, target)
+        try:
+            self._archive.move([one.study_uid], one.identity, target, of_patient(person.model) if person else {}, who)
+        except Refused as refused:
+            log.warning("late.not-moved", study=one.study_uid, reason=refused.reason)
+        else:
+            log.info("late.moved", study=one.study_uid)
+
+
+def _ordered(connection: Connection, studies: Iterable[Filed]) -> list[str]:
+    """Those of these studies whose patient, by one of his numbers, has had orders that moved."""
+    listed = list(studies)
+    numbers = {each for one in listed for each in (one.origin, one.identity)}
+    c = registered_patient.c
+    paths = {one: [one] for one in numbers}
+    away = connection.execute(select(c.identity).where(c.identity.in_(sorted(numbers)), c.merged_into != ""))
+    paths |= {one: registered.path(connection, one) for one in away.scalars()}
+    priors = {move.prior for move in moved.moves(connection, {each for path in paths.values() for each in path})}
+    return [one.study_uid for one in listed if not priors.isdisjoint([*paths[one.origin], *paths[one.identity]])]
+
+
+class _Events(NamedTuple):
+    """Merges and moves that have just been noted: objects may have come since their archived studies were edited."""
+
+    merges: list[Move]
+    moves: list[Move]
+
+
+def _events(connection: Connection, times: Collection[int]) -> _Events:
+    """Those of these times, among the latest."""
+    if not times:
+        return _Events([], [])
+    newest = select(func.max(_c.id)).scalar_subquery()
+    recent = (_c.id > newest - _RECENT) & _c.at.in_(sorted(times)) & (_c.undone_at == 0)
+    found = [
+        (kind, moved.move_of(row)) for kind, *row in connection.execute(select(_c.kind, *moved.COLUMNS).where(recent))
+    ]
+    return _Events(*([one for kind, one in found if kind == does] for does in (Does.MERGE, Does.MOVE)))
 
 
 def _merged(connection: Connection, studies: Iterable[str]) -> list[str]:

@@ -83,13 +83,31 @@ def of(connection: Connection, identity: str, *, locked: bool = False) -> Regist
 def current(connection: Connection, identity: str, instead: Mapping[str, str] = MappingProxyType({})) -> str:
     """The identity that `identity` goes by now: itself, or that of the patient it was merged into. `instead`: what some
     are taken to be merged into, '' for nobody, whatever is registered."""
-    found = identity
+    return path(connection, identity, instead)[-1]
+
+
+def path(connection: Connection, identity: str, instead: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """`identity`, what it was merged into, what that was merged into, up to the current one."""
+    found = [identity]
     for _ in range(_MOST):
-        row = (instead[found],) if found in instead else _FOLLOWING.first(connection, wanted=found)
+        named = found[-1]
+        row = (instead[named],) if named in instead else _FOLLOWING.first(connection, wanted=named)
         if row is None or not row[0]:
             break
-        found = row[0]
+        found.append(row[0])
     return found
+
+
+def of_number(connection: Connection, patient_id: str) -> list[str]:
+    """The identities of this Patient ID, whoever assigned it."""
+    c = registered_patient.c
+    return list(connection.execute(select(c.identity).where(c.patient_id == patient_id).order_by(c.id)).scalars())
+
+
+def family(connection: Connection, identity: str) -> list[str]:
+    """All numbers of the patient whose number this is, or was: his present one, and those that were merged into it."""
+    found = current(connection, identity)
+    return list(dict.fromkeys([identity, found, *merged_into(connection, found)]))
 
 
 def merged_into(connection: Connection, identity: str) -> list[str]:

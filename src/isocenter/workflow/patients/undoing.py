@@ -9,14 +9,17 @@ from isocenter import telemetry
 from isocenter.archive.edits.history import past_of
 from isocenter.archive.edits.making import Who
 from isocenter.database import Database
+from isocenter.database.changes import append
 from isocenter.errors import Reason, Refused
 from isocenter.index.level_models import dumped, loaded
 from isocenter.index.tables import audit
-from isocenter.workflow.patients import holders
-from isocenter.workflow.patients.archived import Archived, edits_by
+from isocenter.workflow.patients import holders, registered
+from isocenter.workflow.patients.archived import Archived, edits_by, moved_by
+from isocenter.workflow.patients.changing import REASSIGNED
 from isocenter.workflow.patients.events import Does
 from isocenter.workflow.patients.holders import Holder
-from isocenter.workflow.patients.late import Late, astray
+from isocenter.workflow.patients.late import Late, astray, strayed
+from isocenter.workflow.patients.rebasing import rebase
 from isocenter.workflow.patients.registered import Register
 from isocenter.workflow.patients.tables import patient_event
 
@@ -111,14 +114,18 @@ class Undoing:
             self._check(connection, together)
             at, cause = min(one.at for one in together), Who(together[0].actor, together[0].reason)
             edits = edits_by(connection, *cause, at - _MARGIN)
-            followed = astray(connection, _merged_before(together), cause, at)
-        for each in followed:
-            self._archive.revert(each.edits, who, structural=True)
+            instead, numbers = _merged_before(together), frozenset(one.id for one in together)
+            followed = astray(connection, instead, cause, at)
+            strayed_ones = strayed(connection, instead, numbers, at)
+            moved = [*moved_by(connection, *cause, at), *(uid for each in strayed_ones for uid in each.studies)]
+        for later in (*(each.edits for each in strayed_ones), *(each.edits for each in followed)):
+            self._archive.revert(later, who, structural=True)
         structural = any(one.kind in _STRUCTURAL for one in together)
         self._archive.revert(edits, who, structural=structural)
         for each in followed:
             for former, target in each.to.items():
                 self._late.follow(former, target, each.who)
+        self._late.place(moved, instead, numbers)
         with self._database.writing() as connection:
             for one in together:
                 self._take_back(connection, event_of(connection, one.id, locked=True), who)
@@ -145,15 +152,22 @@ class Undoing:
     def _take_back(self, connection: Connection, one: Done, who: Who) -> None:
         if one.undone_at:
             return
+        identity = one.identity
+        if one.kind not in _STRUCTURAL:  # she may have got her former number back
+            identity = registered.current(connection, one.identity)
         for holder in self._holders:
             held = one.undo.get("held", {}).get(holder.name, [])
-            before = [(each[0], each[1], each[2], each[3]) for each in held]
-            holders.take_back(connection, holder, one.identity, before)
+            before = [(each[0], identity if each[1] == one.identity else each[1], each[2], each[3]) for each in held]
+            holders.take_back(connection, holder, identity, before)
         self._register.take_back(connection, one.undo["before"], one.undo["after"])
+        names = [each for each in (one.identity, one.prior) if each]
+        rebase(connection, one.id, [each for name in names for each in registered.family(connection, name)], one.undo)
         at = self._clock()
         connection.execute(
             update(patient_event).where(patient_event.c.id == one.id).values(undone_at=at, undone_by=who.actor)
         )
+        if one.kind in (Does.MERGE, Does.MOVE):
+            append(connection, REASSIGNED, at)
         detail = dumped({"number": one.id, "reason": who.reason, "identity": one.identity, "prior": one.prior})
         connection.execute(insert(audit).values(event="patient.undo", actor=who.actor, detail=detail, at=at))
 
@@ -176,6 +190,8 @@ def _later(connection: Connection, one: Done) -> list[Done]:
     what patients are called, all later ones."""
     c = patient_event.c
     names = [each for each in (one.identity, one.prior) if each]
+    if one.kind not in _STRUCTURAL:  # by whatever number they name her
+        names = sorted({each for name in names for each in registered.family(connection, name)})
     query = select(*_COLUMNS).where(c.id > one.id, c.undone_at == 0, c.identity.in_(names) | c.prior.in_(names))
     found = [_done(row) for row in connection.execute(query.order_by(c.id.desc()))]
     return [each for each in found if one.kind not in _STRUCTURAL or each.kind in _STRUCTURAL]

@@ -20,7 +20,7 @@ _LEVEL_OF: Final = {taken.tag: taken.level for taken in TAKEN}
 
 def taken_from(model: Mapping[str, Any], item: Mapping[str, Any], leave: Collection[str] = ()) -> Changes:
     """What a study of `model` becomes by a worklist item of one step. `leave`: keywords that stay as they are."""
-    other = _is_another(model, item)
+    other = is_another(model, item)
     changes: Changes = {}
     for taken in TAKEN:
         if taken.keyword in leave:
@@ -35,7 +35,7 @@ def taken_from(model: Mapping[str, Any], item: Mapping[str, Any], leave: Collect
     return changes
 
 
-def _is_another(model: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+def is_another(model: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
     """Whether they are of different patients. An issuer that only one of them names tells nothing."""
     issuers = {text(each, ISSUER) for each in (model, item)} - {""}
     return text(model, PATIENT_ID) != text(item, PATIENT_ID) or len(issuers) > 1

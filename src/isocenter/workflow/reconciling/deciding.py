@@ -17,8 +17,9 @@ from isocenter.index.tables import audit
 from isocenter.jobs.queue import Queue
 from isocenter.store.api import Store
 from isocenter.workflow.reconciling import rows
-from isocenter.workflow.reconciling.changes import before, study_uid_of, taken_from, typed
+from isocenter.workflow.reconciling.changes import before, is_another, study_uid_of, taken_from, typed
 from isocenter.workflow.reconciling.holding import KIND, now
+from isocenter.workflow.reconciling.present import Present, same_patient
 from isocenter.workflow.reconciling.rows import Candidate, Decision, Study
 from isocenter.workflow.reconciling.states import Finding, Place, State
 
@@ -48,7 +49,7 @@ class Desk:
     ) -> None:
         """`store` has the journal."""
         self._database, self._store, self._settings, self._clock = database, store, settings, clock
-        self._queue = Queue(database, clock)
+        self._queue, self._present = Queue(database, clock), Present(database)
 
     # --- by persons
 
@@ -69,7 +70,7 @@ class Desk:
             if not 0 <= candidate < len(study.candidates):
                 raise Refused(Reason.BAD_REQUEST, f"the study has {len(study.candidates)} candidates")
             chosen = study.candidates[candidate]
-            changes = self._by(study, chosen) | (typed(extra) if extra else {})
+            changes = self._by(connection, study, chosen) | (typed(extra) if extra else {})
             decision = self._decision("chosen", who, changes)._replace(source=chosen.source, item=chosen.uid)
             return self._decided(connection, study, decision, State.RELEASED)
 
@@ -85,7 +86,7 @@ class Desk:
             study = self._open(connection, number)
             if study.state is State.REVIEW and len(study.candidates) == 1:
                 chosen = study.candidates[0]
-                decision = self._decision("chosen", who, self._by(study, chosen))
+                decision = self._decision("chosen", who, self._by(connection, study, chosen))
                 decision = decision._replace(source=chosen.source, item=chosen.uid)
             else:
                 decision = self._decision("unchanged", who, {})
@@ -124,7 +125,7 @@ class Desk:
             return state
         rows.change(connection, study.id, self._clock(), **noted)
         chosen = candidates[0]
-        decision = self._decision("automatic", Who(AUTOMATIC), self._by(study, chosen))
+        decision = self._decision("automatic", Who(AUTOMATIC), self._by(connection, study, chosen))
         self._noted(connection, study, decision._replace(source=chosen.source, item=chosen.uid), state)
         return state
 
@@ -136,11 +137,15 @@ class Desk:
             raise Refused(Reason.BAD_REQUEST, f"the study is {study.state} already")
         return study
 
-    def _by(self, study: Study, chosen: Candidate) -> dict[str, Any]:
+    def _by(self, connection: Connection, study: Study, chosen: Candidate) -> dict[str, Any]:
+        """What the study becomes by a candidate, whatever numbers their patients had when it was found."""
         settings = self._settings(study.ae)
-        changes = taken_from(study.model, chosen.model, settings.leave)
+        present, now_called = self._present.study(connection, study), self._present.candidate(connection, chosen)
+        item = self._present.item_for(connection, study, now_called)
+        one = not is_another(present.model, now_called.model)
+        changes = taken_from(same_patient(present.model, item) if one else present.model, item, settings.leave)
         if settings.study_uid == "worklist" and study.place is Place.HELD:
-            changes |= study_uid_of(chosen.model)
+            changes |= study_uid_of(item)
         return changes
 
     def _decision(self, how: str, who: Who, changes: Mapping[str, Any]) -> Decision:

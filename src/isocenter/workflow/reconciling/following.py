@@ -2,7 +2,7 @@
 and worklist items that studies wait for.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from sqlalchemy import Connection, func, select
@@ -20,6 +20,7 @@ from isocenter.index.tables import study as archived_study
 from isocenter.jobs.queue import Queue
 from isocenter.jobs.runner import Again, Running
 from isocenter.store.api import Store
+from isocenter.workflow.patients.changing import REASSIGNED
 from isocenter.workflow.reconciling import rows
 from isocenter.workflow.reconciling.correcting import Archived
 from isocenter.workflow.reconciling.holding import KIND, now
@@ -37,6 +38,8 @@ _HEADER: Final = 1 << 16
 _WAITING: Final = (State.ARRIVING, State.OPEN)
 _LATER: Final = frozenset({Finding.NONE, Finding.INCOMPLETE, Finding.UNREACHABLE})
 """What a new worklist item may change."""
+_OTHERWISE: Final = frozenset({Finding.SEVERAL, Finding.CONTRADICTS})
+"""What patients who become one, or who become two again, may change beside that."""
 
 
 class Following:
@@ -69,8 +72,11 @@ class Following:
         with self._database.writing() as connection:
             if looking:
                 self._new(connection, stored)
-            if any(one.kind == SCHEDULED for one in found):
-                self._again(connection)
+            kinds = {one.kind for one in found}
+            if REASSIGNED in kinds:
+                self._again(connection, _LATER | _OTHERWISE)
+            elif SCHEDULED in kinds:
+                self._again(connection, _LATER)
             changes.acknowledge(connection, FOLLOWING, found[-1].position)
         return len(found) == _MOST
 
@@ -85,8 +91,8 @@ class Following:
         for uid in studies:
             self._queue.add(connection, NEW_STUDY, {"study": uid}, unique_key=uid)
 
-    def _again(self, connection: Connection) -> None:
-        """Studies that no worklist knew are looked for again; so are those that are being looked for."""
+    def _again(self, connection: Connection, findings: Collection[Finding]) -> None:
+        """Studies of which worklists said one of these are looked for again; so are those that are being looked for."""
         after, at = 0, now()
         asking = {ae.title for ae in self._aes() if OWN in worklists_of(ae)}
         while page := rows.listed(connection, states=_WAITING, after=after):
@@ -95,7 +101,7 @@ class Following:
                     continue
                 if study.state is State.ARRIVING:
                     rows.change(connection, study.id, at)
-                elif study.finding in _LATER:
+                elif study.finding in findings:
                     rows.change(connection, study.id, at, state=str(State.ARRIVING), attempts=0)
                     named = {"ae": study.ae, "study": study.study_uid}
                     key = f"{study.ae}\\{study.study_uid}"

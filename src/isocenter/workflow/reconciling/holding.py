@@ -24,6 +24,7 @@ from isocenter.store.api import Durability, Store
 from isocenter.store.filesystem import FLOOR, FilesystemStore
 from isocenter.workflow.reconciling import rows
 from isocenter.workflow.reconciling.models import model_of
+from isocenter.workflow.reconciling.present import whose
 from isocenter.workflow.reconciling.states import UNDECIDED, Finding, Place, State
 
 log = telemetry.logger("reconciling.holding")
@@ -106,7 +107,8 @@ def hold(connection: Connection, arrival: Arrival, ae: str) -> Outcome:
     if twins and arrival.policy == DuplicatePolicy.REJECT:
         return Outcome(Verdict.REJECTED, next(iter(twins)))
     rows.add_instance(connection, study.id, _instance(arrival))
-    rows.change(connection, study.id, arrival.received_at, **_news(study, arrival))
+    news = _news(study, arrival, stranger=_is_stranger(connection, study, arrival.patient["identity"]))
+    rows.change(connection, study.id, arrival.received_at, **news)
     return Outcome(Verdict.CONFLICT if twins else Verdict.STORED, next(iter(twins), ""))
 
 
@@ -123,7 +125,12 @@ def _first(arrival: Arrival) -> dict[str, Any]:
     }
 
 
-def _news(study: rows.Study, arrival: Arrival) -> dict[str, Any]:
+def _is_stranger(connection: Connection, study: rows.Study, identity: str) -> bool:
+    """Whether an object names another patient than the study's first, whatever their numbers are by now."""
+    return identity != study.identity and whose(connection, study, identity) != whose(connection, study, study.identity)
+
+
+def _news(study: rows.Study, arrival: Arrival, *, stranger: bool) -> dict[str, Any]:
     """What one more object changes about its study. A match that waits for a person's word is looked for again."""
     modality = str(arrival.series.get("modality") or "")
     found: dict[str, Any] = {
@@ -131,7 +138,6 @@ def _news(study: rows.Study, arrival: Arrival) -> dict[str, Any]:
         "modalities": "\\".join(dict.fromkeys([*study.modalities, *([modality] if modality else [])])),
         "attempts": 0,
     }
-    stranger = arrival.patient["identity"] != study.identity
     if stranger:
         found["mixed"] = 1
     if study.state in UNDECIDED:

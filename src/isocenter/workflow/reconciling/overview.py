@@ -11,6 +11,7 @@ from isocenter.workflow.reconciling import rows
 from isocenter.workflow.reconciling.changes import before
 from isocenter.workflow.reconciling.comparing import compared
 from isocenter.workflow.reconciling.models import text
+from isocenter.workflow.reconciling.present import Present, former_numbers
 from isocenter.workflow.reconciling.rows import Study
 from isocenter.workflow.reconciling.states import UNDECIDED, Place, State
 from isocenter.workflow.steps.exceptions import StepExceptions
@@ -35,6 +36,7 @@ class Overview:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._exceptions = StepExceptions(Steps(database))
+        self._present = Present(database)
 
     def listed(
         self,
@@ -45,21 +47,23 @@ class Overview:
         after: int = 0,
         limit: int = rows.PAGE,
     ) -> list[Listed]:
-        """A page of studies, the oldest first."""
+        """A page of studies, the oldest first; `patient_id` finds those too whose number was merged into it."""
         with self._database.reading() as connection:
-            found = rows.listed(connection, states=states, ae=ae, patient_id=patient_id, after=after, limit=limit)
+            numbers = former_numbers(connection, patient_id) if patient_id else ()
+            held = rows.listed(connection, states=states, ae=ae, patient_ids=numbers, after=after, limit=limit)
+            found = [self._present.study(connection, one) for one in held]
             counts = rows.waiting(connection, [one.id for one in found])
         return [Listed(one, *counts.get(one.id, (0, 0))) for one in found]
 
     def study(self, number: int) -> Study:
         """One. Raises Refused(NOT_FOUND)."""
         with self._database.reading() as connection:
-            return rows.by_id(connection, number)
+            return self._present.study(connection, rows.by_id(connection, number))
 
     def detailed(self, number: int) -> dict[str, Any]:
         """All that is known of one, beside its candidates. Raises Refused(NOT_FOUND)."""
         with self._database.reading() as connection:
-            found = rows.by_id(connection, number)
+            found = self._present.study(connection, rows.by_id(connection, number))
             counts = rows.waiting(connection, [number]).get(number, (0, 0))
         return {
             **Listed(found, *counts).told(),

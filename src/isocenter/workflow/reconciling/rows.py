@@ -137,16 +137,17 @@ def listed(
     *,
     states: Collection[State] = UNDECIDED,
     ae: str = "",
-    patient_id: str = "",
+    patient_ids: Collection[str] = (),
     after: int = 0,
     limit: int = PAGE,
 ) -> list[Study]:
-    """A page of them, the oldest first; `after` is the id of the last one of the page before."""
+    """A page of them, the oldest first; `after` is the id of the last one of the page before. `patient_ids`: as their
+    objects name the patient."""
     query = _studies().where(held_study.c.id > after, held_study.c.state.in_([str(state) for state in states]))
     if ae:
         query = query.where(held_study.c.ae == ae)
-    if patient_id:
-        query = query.where(held_study.c.patient_id == patient_id)
+    if patient_ids:
+        query = query.where(held_study.c.patient_id.in_(list(patient_ids)))
     return [_study(row) for row in connection.execute(query.order_by(held_study.c.id).limit(limit))]
 
 

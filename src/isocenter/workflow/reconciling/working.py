@@ -18,6 +18,7 @@ from isocenter.workflow.reconciling.deciding import Desk
 from isocenter.workflow.reconciling.handing_over import HandingOver
 from isocenter.workflow.reconciling.holding import now
 from isocenter.workflow.reconciling.matching import asked_of, judged, lacking
+from isocenter.workflow.reconciling.present import Present
 from isocenter.workflow.reconciling.rows import Candidate, Study
 from isocenter.workflow.reconciling.states import Finding, Place, State
 from isocenter.workflow.reconciling.worklists import Worklists
@@ -46,7 +47,7 @@ class Work:
     ) -> None:
         self._database, self._desk, self._worklists = database, desk, worklists
         self._handing_over, self._correcting = handing_over, correcting
-        self._ae_of, self._clock = ae_of, clock
+        self._ae_of, self._clock, self._present = ae_of, clock, Present(database)
         self._lock, self._busy = threading.Lock(), set[tuple[str, str]]()
 
     def handle(self, running: Running) -> Again | None:
@@ -113,13 +114,20 @@ class Work:
         settings = ae.reconciling
         if not worklists_of(ae):
             return Finding.NOT_ASKED, []
-        asked = asked_of(study.model, study.modalities, settings)
+        with self._database.reading() as connection:
+            present = self._present.study(connection, study)
+        asked = asked_of(present.model, study.modalities, settings)
         if study.mixed:
             return Finding.MIXED, []
         if lacking(asked, settings):
             return Finding.INCOMPLETE, []
         candidates = self._worklists.candidates(ae, asked, study.modalities)
-        return judged(study.model, candidates, settings), candidates
+        if not candidates and present.identity != study.identity:
+            # a peer may not have been told yet that the number was merged away
+            former = self._worklists.candidates(ae, asked_of(study.model, study.modalities, settings), study.modalities)
+            with self._database.reading() as connection:
+                candidates = [self._present.candidate(connection, each) for each in former]
+        return judged(present.model, candidates, settings), candidates
 
     # --- carrying out
 

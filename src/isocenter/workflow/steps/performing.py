@@ -25,7 +25,8 @@ from isocenter.declarations.procedure_step import (
     status_of,
 )
 from isocenter.dicom import dataset
-from isocenter.workflow.patients import registered
+from isocenter.workflow.patients import joining, moved
+from isocenter.workflow.patients.holders import of_items
 from isocenter.workflow.steps import attributes as of
 from isocenter.workflow.steps import checking
 from isocenter.workflow.steps.attributes import Model
@@ -117,9 +118,10 @@ class Performing:
         model = {**received.model, **written(of.STATUS, state)}
         wanted = ae.mpps.at(of.text(model, of.STATION))
         named = of.identity_of(model, sender.issuer)
-        identity = registered.current(connection, named)
-        if identity != named:  # the number was merged away; the step follows, what is passed on does not
+        identity = moved.whose(connection, named, of_items(of.scheduled(model))).identity
+        if identity != named:  # the number was merged away, or the order moved; what is passed on does not follow
             model = identified(model, identity)
+            joining.join(connection, "steps", number, named, of_items(of.scheduled(model)), *[of.of_patient(model)] * 2)
         links = self._linked(connection, sop_uid, model, identity, wanted)
         if links.found and links.matching in (MATCHED, ORDERED):
             identity = links.found[0].identity

@@ -69,7 +69,8 @@ _NAMES: Final = tuple(name for name in Step._fields if name not in ("model", "fa
 COLUMNS: Final = (*(step.c[name] for name in _NAMES), step.c.attributes, step.c.faults)
 """What `step_of` reads."""
 # made once: each message about a patient asks for her steps
-_OF_PATIENT: Final = Prepared(select(*COLUMNS).where(step.c.identity == bindparam("named")).order_by(step.c.id))
+_PATIENT: Final = select(*COLUMNS).where(step.c.identity == bindparam("named")).order_by(step.c.id)
+_OF_PATIENT, _OF_PATIENT_LOCKED = Prepared(_PATIENT), Prepared(_PATIENT.with_for_update())
 
 
 def step_of(row: Any) -> Step:
@@ -127,9 +128,10 @@ class Steps:
         """Those in which a worklist item was performed."""
         return self._found(connection, exists().where(step_item.c.step == step.c.id, step_item.c.entry == entry))
 
-    def of_patient(self, connection: Connection, identity: str) -> list[Step]:
-        """Those of a patient: issuer, backslash, id."""
-        return [_step(row) for row in _OF_PATIENT.rows(connection, named=identity)] if identity else []
+    def of_patient(self, connection: Connection, identity: str, *, locked: bool = False) -> list[Step]:
+        """Those of a patient: issuer, backslash, id; `locked` until the transaction ends."""
+        wanted = _OF_PATIENT_LOCKED if locked else _OF_PATIENT
+        return [_step(row) for row in wanted.rows(connection, named=identity)] if identity else []
 
     def entries_of(self, connection: Connection, number: int) -> list[int]:
         """The worklist items that a step is linked to."""

@@ -15,11 +15,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from isocenter.database import Database
 from isocenter.declarations.workitem import CANCEL_REQUESTS, FILTERED, GLOBAL, Event, State, Status, transition
 from isocenter.dicom.dictionary import keyword_of, vr_of
-from isocenter.dicom.folding import fold
 from isocenter.dicom.uids import is_regular
 from isocenter.jobs.queue import now
-from isocenter.workflow.workitems import events, models
-from isocenter.workflow.workitems.events import Events
+from isocenter.workflow.workitems import events, keying, models
+from isocenter.workflow.workitems.events import Events, Kept
 from isocenter.workflow.workitems.models import Model, Rejected
 from isocenter.workflow.workitems.subscriptions import Subscriptions
 from isocenter.workflow.workitems.tables import workitem, workitem_subscription
@@ -53,6 +52,9 @@ class Terms(NamedTuple):
 
 
 STANDARD: Final = Terms()
+KEPT: Final = Kept()
+Notify = tuple[tuple[str, str], ...]
+"""AEs that are told how the server is though they have no subscription: title, and title of ours."""
 
 
 class Gone(Rejected):
@@ -106,6 +108,7 @@ class Workitems:
         number = connection.execute(adding).scalar()
         if number is None:
             raise Rejected(Status.DUPLICATE_INSTANCE, "there is a workitem of this UID")
+        keying.put(connection, number, keying.rows_of(whole))
         self.subscriptions.created(connection, number, whole)
         self._tell(connection, number, whole, events.state_report(whole))
         if assigned := events.assigned(whole):
@@ -153,14 +156,23 @@ class Workitems:
             raise Rejected(Status.PERFORMER_OUT_OF_REACH, "nobody is subscribed to the workitem")
         return Status.SUCCESS
 
-    def restarted(self, connection: Connection, notify: tuple[tuple[str, str], ...] = ()) -> int:
-        """Tell every subscriber, and the AEs of `notify` (title, title of ours), that the server began again with all
-        that it had (SCP Status Change); how many."""
+    def restarted(self, connection: Connection, notify: Notify = (), kept: Kept = KEPT) -> int:
+        """Tell every subscriber, and the AEs of `notify`, that the server began again (SCP Status Change); how many.
+        Whoever has not heard that it went down need not any more."""
+        self.events.withdraw(connection, events.going_down(), "the server was started again before")
+        return len(self._tell_everyone(connection, notify, events.restarted(kept)))
+
+    def going_down(self, connection: Connection, notify: Notify = ()) -> frozenset[str]:
+        """Tell them that the server stops; the AEs among them that are told over DIMSE."""
+        told = self._tell_everyone(connection, notify, events.going_down())
+        return frozenset(each.aet for each in told if each.way == "dimse")
+
+    def _tell_everyone(self, connection: Connection, notify: Notify, told: events.Told) -> list[events.Receiver]:
         receivers = self.subscriptions.everyone(connection)
         known = {each.aet for each in receivers}
         receivers += [events.Receiver(aet, ae, "127.0.0.1", "dimse") for aet, ae in notify if aet not in known]
-        self.events.add(connection, receivers, GLOBAL, events.restarted())
-        return len(receivers)
+        self.events.add(connection, receivers, GLOBAL, told)
+        return receivers
 
     def purge(self, connection: Connection, before: int) -> int:
         """Remove workitems that ended before `before` and on which nobody holds a deletion lock, at most `_PURGED`;
@@ -170,10 +182,11 @@ class Workitems:
         numbers = list(connection.execute(ended.order_by(workitem.c.id).limit(_PURGED)).scalars())
         connection.execute(delete(workitem).where(workitem.c.removed_at < before))
         if numbers:
-            emptied = {"attributes": "", "patient_fold": "", "transaction_uid": ""}
+            emptied = {"attributes": "", "transaction_uid": ""}
             removing = update(workitem).where(workitem.c.id.in_(numbers))
             connection.execute(removing.values(**emptied, removed_at=self._clock()))
             self.subscriptions.forget(connection, numbers)
+            keying.forget(connection, numbers)
         return len(numbers)
 
     def _cancel(self, connection: Connection, found: Workitem, information: Mapping[str, Any]) -> None:
@@ -199,6 +212,7 @@ class Workitems:
         if state.final:
             values["ended_at"] = at
         connection.execute(update(workitem).where(workitem.c.id == found.id).values(**values))
+        keying.change(connection, found.id, found.model, whole)
         for told in events.of_change(found.model if found.state == state else {**found.model, models.STATE: {}}, whole):
             self._tell(connection, found.id, whole, told)
 
@@ -227,6 +241,5 @@ def _columns() -> Select[Any]:
 def _row(model: Model, state: State) -> dict[str, Any]:
     return {
         "state": str(state),
-        "patient_fold": fold(models.value(model, models.PATIENT_ID)),
         "attributes": models.dumped(model),
     }

@@ -7,10 +7,10 @@ where the client came to last.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, delete, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import BigInteger, Connection, and_, delete, func, insert, literal_column, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isocenter.database import Database
@@ -25,6 +25,8 @@ KIND: Final = "workitem-event"
 _REPORTED: Final = (models.STATE, models.READINESS)
 _PROGRESSED: Final = frozenset({"00741004", "00741006", "00741007", "00741008"})
 """Progress, its description, parameters and communications URIs."""
+SCP_STATUS: Final = "00741242"
+GOING_DOWN: Final = "GOING DOWN"
 _PERFORMER: Final = ("00404009", "00404036")
 _OWN_TRANSACTION = literal_column("pg_current_xact_id()::text::bigint", BigInteger)
 _OLDEST_IN_FLIGHT = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
@@ -62,6 +64,16 @@ class Report(NamedTuple):
     def position(self) -> Position:
         """Where it stands."""
         return Position(self.transaction, self.id)
+
+    @property
+    def of_the_scp(self) -> bool:
+        """Whether it says how the server is."""
+        return self.type == Event.SCP_STATUS_CHANGE
+
+    @property
+    def ends(self) -> bool:
+        """Whether it says that the server goes down."""
+        return self.of_the_scp and models.value(self.model, SCP_STATUS) == GOING_DOWN
 
     @property
     def model(self) -> Model:
@@ -131,6 +143,22 @@ class Events:
         """A try failed."""
         trying = update(workitem_event).where(workitem_event.c.id == number)
         connection.execute(trying.values(attempts=workitem_event.c.attempts + 1, comment=comment))
+
+    def hopeful(self, connection: Connection, aets: Collection[str]) -> bool:
+        """Whether any of these is still to be told over DIMSE what no try has failed to tell it yet."""
+        queue = and_(workitem_event.c.way == "dimse", workitem_event.c.state == "waiting")
+        query = select(workitem_event.c.aet).where(queue, workitem_event.c.aet.in_(aets))
+        untried = query.group_by(workitem_event.c.aet).having(func.max(workitem_event.c.attempts) == 0)
+        return connection.execute(untried.limit(1)).first() is not None
+
+    def withdraw(self, connection: Connection, told: Told, comment: str) -> int:
+        """What waits to be told over DIMSE is true no more; how many."""
+        kind, model = told
+        gone = update(workitem_event).where(
+            *(workitem_event.c.way == "dimse", workitem_event.c.state == "waiting", workitem_event.c.type == int(kind)),
+            workitem_event.c.attributes == models.dumped(model),
+        )
+        return connection.execute(gone.values(state="undelivered", comment=comment)).rowcount
 
     def behind(self, connection: Connection, before: int) -> list[Receiver]:
         """The receivers of events that wait since `before`."""
@@ -222,13 +250,26 @@ def assigned(model: Mapping[str, Any]) -> Told | None:
     return (Event.ASSIGNED, _ordered(said)) if said else None
 
 
-def restarted() -> Told:
-    """SCP Status Change: everything was kept."""
+class Kept(NamedTuple):
+    """Whether the lists are those of before a restart, as far as could be."""
+
+    subscriptions: bool = True
+    workitems: bool = True
+
+
+def restarted(kept: Kept) -> Told:
+    """SCP Status Change: the server began again."""
+    begun = {True: models.text_attribute("CS", "WARM START"), False: models.text_attribute("CS", "COLD START")}
     return Event.SCP_STATUS_CHANGE, {
-        "00741242": models.text_attribute("CS", "RESTARTED"),
-        "00741244": models.text_attribute("CS", "WARM START"),
-        "00741246": models.text_attribute("CS", "WARM START"),
+        SCP_STATUS: models.text_attribute("CS", "RESTARTED"),
+        "00741244": begun[kept.subscriptions],
+        "00741246": begun[kept.workitems],
     }
+
+
+def going_down() -> Told:
+    """SCP Status Change: the server stops."""
+    return Event.SCP_STATUS_CHANGE, {SCP_STATUS: models.text_attribute("CS", GOING_DOWN)}
 
 
 def of_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Told]:

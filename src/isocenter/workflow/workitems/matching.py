@@ -5,28 +5,30 @@ Keys inside one sequence must hold in one item, at every depth (C.2.2.2.6).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from isocenter.database import Database
 from isocenter.declarations.query_keys import Path
-from isocenter.declarations.workitem import State, attributes
+from isocenter.declarations.workitem import ENUMERATED, KEYED, State, attributes
 from isocenter.dicom.dictionary import vr_of
-from isocenter.dicom.folding import fold
 from isocenter.errors import Refused
-from isocenter.index.matching_values import FOLDED, Sensitivity, accepts, read, values_at
+from isocenter.index.matching_values import FOLDED, Exact, Sensitivity, Tests, accepts, read, values_at
+from isocenter.workflow.workitems import keying
 from isocenter.workflow.workitems.tables import workitem
 
-PAGE: Final = 200
+_PAGE: Final = 200
 _BINDS: Final = 500
 _EMPTY: Final = '""'
 _EXACT: Final = Sensitivity(case=True, accents=True)
 _FOLDED_VRS: Final = frozenset({"LO", "LT", "PN", "ST", "UC", "UT"})
 _UID: Final[Path] = (0x00080018,)
 _STATE: Final[Path] = (0x00741000,)
-_PATIENT: Final[Path] = (0x00100020,)
+_DECIDED: Final[frozenset[Path]] = frozenset((tag,) for tag in ENUMERATED)
+"""Keys of which the database decides by itself, where they name one of the values that there are."""
 TRANSACTION_UID: Final = 0x00081195
 _NO_KEYS: Final = frozenset({0x00080005, TRANSACTION_UID})
 _PATTERN: Final = frozenset('*?\\"')
@@ -71,10 +73,35 @@ def supported(path: Path) -> bool:
 def search(database: Database, query: Query) -> Iterator[list[Found]]:
     """The matches in pages, in the order in which they came. Raises Refused(IDENTIFIER_MISMATCH) at once for values
     that can't be read."""
-    state = dict(query.keys).get(_STATE, "").strip(" \0")
-    decided = _STATE if state and not _PATTERN & set(state) else ()  # by the database
-    tests = accepted(replace(query, keys=tuple((path, text) for path, text in query.keys if path != decided)))
-    return _pages(database, _narrowed(dict(query.keys)), tests)
+    return _pages(database, _asked(database, query))
+
+
+class Page(NamedTuple):
+    """Some of the matches, and how many there are."""
+
+    found: list[Found]
+    total: int
+
+
+def page(database: Database, query: Query, offset: int = 0, limit: int | None = None) -> Page:
+    """At most `limit` matches beyond the first `offset`. Raises as `search`."""
+    asked = _asked(database, query)
+    end = None if limit is None else offset + limit
+    if asked.tests:
+        return _counted(chain.from_iterable(_pages(database, asked)), offset, end)
+    with database.reading(snapshot=True) as connection:
+        narrowed = _narrowed(asked, 0)
+        total = connection.execute(select(func.count()).select_from(narrowed.subquery())).scalar_one()
+        rows = connection.execute(narrowed.order_by(workitem.c.id).offset(offset).limit(limit)).all()
+    return Page([Found(*row) for row in rows], total)
+
+
+def _counted(matches: Iterator[Found], offset: int, end: int | None) -> Page:
+    kept, total = list[Found](), 0
+    for total, found in enumerate(matches, 1):
+        if offset < total and (end is None or total <= end):
+            kept.append(found)
+    return Page(kept, total)
 
 
 def accepted(query: Query) -> list[Test]:
@@ -82,15 +109,53 @@ def accepted(query: Query) -> list[Test]:
     return _tests([(path, test) for path, text in query.keys if (test := _test(path, text, query)) is not None])
 
 
-def _pages(database: Database, narrowed: Select[Any], tests: Sequence[Test]) -> Iterator[list[Found]]:
+class _Asked(NamedTuple):
+    """A search, made ready: what the database decides, what it narrows, and what is tested on each model."""
+
+    decided: Mapping[Path, str]
+    uids: tuple[str, ...]
+    few: tuple[int, ...] | None
+    """Row numbers of all that may match; None where they may be many."""
+    narrowing: Mapping[Path, Tests]
+    tests: Sequence[Test]
+
+
+def _asked(database: Database, query: Query) -> _Asked:
+    accepted(query)  # what can't be read is refused before anything is looked for
+    with database.reading() as connection:
+        keyed = keying.complete(connection)
+        few = keying.few(connection, _narrowing(query)) if keyed else None
+    deciding = _DECIDED if keyed and few is None else frozenset({_STATE})
+    decided = {path: text.strip(" \0") for path, text in query.keys if path in deciding}
+    decided = {path: text for path, text in decided.items() if text in ENUMERATED[path[0]]}
+    left = replace(query, keys=tuple((path, text) for path, text in query.keys if path not in decided))
+    uids = tuple(part for part in (each.strip(" \0") for each in dict(query.keys).get(_UID, "").split("\\")) if part)
+    if _PATTERN & set("".join(uids)) or len(uids) > _BINDS:
+        uids = ()
+    return _Asked(decided, uids, few, _narrowing(left) if keyed and few is None else {}, accepted(left))
+
+
+def _narrowing(query: Query) -> dict[Path, Tests]:
+    """What the database can narrow by: the tests of each path that is named once."""
+    found: dict[Path, Tests] = {}
+    for path, text in query.keys:
+        if path in KEYED and not (query.empty and text.strip() == _EMPTY):
+            tests = read(vr_of(path[-1]), text, fuzzy=query.fuzzy) if text else None
+            if tests is not None:
+                found[path] = tests
+    return found
+
+
+def _pages(database: Database, asked: _Asked) -> Iterator[list[Found]]:
     after = 0
     while True:
         with database.reading() as connection:
-            rows = connection.execute(narrowed.where(workitem.c.id > after)).all()
-        page = [found for row in rows if _passes(found := Found(*row), tests)]
-        if page:
-            yield page
-        if len(rows) < PAGE:
+            narrowed = _narrowed(asked, after).order_by(workitem.c.id).limit(_PAGE)
+            rows = connection.execute(narrowed).all()
+        passing = [found for row in rows if _passes(found := Found(*row), asked.tests)]
+        if passing:
+            yield passing
+        if len(rows) < _PAGE:
             return
         after = rows[-1].id
 
@@ -102,19 +167,20 @@ def _passes(found: Found, tests: Sequence[Test]) -> bool:
     return all(test(model) for test in tests)
 
 
-def _narrowed(keys: Mapping[Path, str]) -> Select[Any]:
+def _narrowed(asked: _Asked, after: int) -> Select[Any]:
+    """What the database leaves of the workitems beyond `after`."""
     names = ("id", "uid", "state", "attributes", "changed_at")
-    query = select(*(workitem.c[name] for name in names)).where(workitem.c.removed_at.is_(None))
-    uids = [part for part in (each.strip(" \0") for each in keys.get(_UID, "").split("\\")) if part]
-    if uids and "*" not in uids and len(uids) <= _BINDS:
-        query = query.where(workitem.c.uid.in_(uids))
-    state = keys.get(_STATE, "").strip(" \0")
-    if state and not _PATTERN & set(state):
-        query = query.where(workitem.c.state == state)
-    patient = keys.get(_PATIENT, "").strip(" \0")
-    if patient and not _PATTERN & set(patient):
-        query = query.where(workitem.c.patient_fold == fold(patient))
-    return query.order_by(workitem.c.id).limit(PAGE)
+    query = select(*(workitem.c[name] for name in names)).where(workitem.c.removed_at.is_(None), workitem.c.id > after)
+    if asked.uids:
+        query = query.where(workitem.c.uid.in_(asked.uids))
+    if asked.few is not None:
+        query = query.where(workitem.c.id.in_(asked.few))
+    for path, text in asked.decided.items():
+        if path == _STATE:
+            query = query.where(workitem.c.state == text)
+        else:
+            query = keying.narrowed(query, {path: (Exact(text),)}, after)
+    return keying.narrowed(query, asked.narrowing, after)
 
 
 # --- the keys

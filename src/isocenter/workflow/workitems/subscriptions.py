@@ -130,6 +130,9 @@ class Subscriptions:
         values = {**receiver._asdict(), "locked": int(watch.locked)}
         put = self._insert(workitem_watch).values(filter=watch.keys, created_at=self._clock(), **values)
         connection.execute(put.on_conflict_do_update(index_elements=["aet", "filter"], set_=values))
+        if not watch.keys:  # what a filter brought about is wanted in any case now: the filter's end leaves it
+            mine = update(workitem_subscription).where(workitem_subscription.c.aet == receiver.aet)
+            connection.execute(mine.values(filtered=0))
         after = 0
         while rows := connection.execute(_unsubscribed(receiver.aet, after)).all():
             after = rows[-1].id

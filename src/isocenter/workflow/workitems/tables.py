@@ -1,7 +1,7 @@
 """The tables of the unified worklist.
 
-`attributes` of a workitem is the whole of it but its Transaction UID, which nobody may read; the other columns repeat
-what queries are narrowed by.
+`attributes` of a workitem is the whole of it but its Transaction UID, which nobody may read; the other columns, and
+`workitem_key`, repeat what queries are narrowed by.
 """
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Table
@@ -15,7 +15,6 @@ workitem = Table(
     text("uid"),
     text("state"),
     text("transaction_uid"),  # the lock of the performer; '' while nobody claimed it
-    text("patient_fold"),  # Patient ID, folded
     text("attributes"),  # DICOM JSON; '' once it was removed
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
@@ -23,9 +22,19 @@ workitem = Table(
     Column("removed_at", BigInteger),  # what is left of it only says that it was there
     Index("uq_workitem_uid", "uid", unique=True),
     Index("ix_workitem_state", "state", "id"),
-    Index("ix_workitem_patient", "patient_fold"),
     Index("ix_workitem_ended", "ended_at"),
 )
+
+workitem_key = Table(
+    "workitem_key",
+    metadata,
+    Column("key", TEXT, primary_key=True),  # the attribute's path
+    Column("value", TEXT, primary_key=True),  # folded, or a date and time as it is written
+    Column("workitem", ID, primary_key=True),
+    Index("ix_workitem_key_workitem", "workitem"),
+    sqlite_with_rowid=False,
+)
+"""What workitems are found by (`keying`)."""
 
 workitem_watch = Table(
     "workitem_watch",
@@ -86,3 +95,12 @@ workitem_channel = Table(
     count("position"),
 )
 """How far each AE has read its events over WebSocket: a later connection goes on from there."""
+
+workitem_ticket = Table(
+    "workitem_ticket",
+    metadata,
+    Column("digest", TEXT, primary_key=True),  # SHA-256
+    text("aet"),
+    Column("expires_at", BigInteger, nullable=False),
+)
+"""Leave to open an event channel, once and soon (`tickets`)."""

@@ -17,7 +17,7 @@ from isocenter.dicom import dataset, json_model
 from isocenter.dicom.dataset import DataSet, Element
 from isocenter.dicom.dictionary import vr_of
 from isocenter.dicom.uids import EXPLICIT_LE, MODALITY_WORKLIST_FIND
-from isocenter.dimse import ClientAssociation, Response, commands
+from isocenter.dimse import AssociationAborted, AssociationReleased, ClientAssociation, PeerTimeout, Response, commands
 from isocenter.index.matching_items import AS_USUAL, Asked, tests_of
 from isocenter.index.matching_values import FOLDED, accepts, values_at
 from isocenter.workflow.worklist.attributes import Model
@@ -41,11 +41,18 @@ class Answers(NamedTuple):
     """Answers that contradict a key, which the SCP must have ignored (X-MOD-44)."""
     limited: bool = False
     """It was cancelled at the limit, and not by the SCP of its own accord."""
+    lost: bool = False
+    """The association ended, or the SCP fell silent, before the last response: `comment` says how (S-MWL-17)."""
 
     @property
     def complete(self) -> bool:
         """The query ended well, or at our limit (X-MOD-45)."""
-        return self.status == commands.SUCCESS or self.limited
+        return not self.lost and (self.status == commands.SUCCESS or self.limited)
+
+    @property
+    def failure(self) -> str:
+        """How it ended otherwise."""
+        return self.comment if self.lost else f"status {self.status:04X} {self.comment}".rstrip()
 
 
 def identifier(keys: Iterable[tuple[Path, str]], returned: Sequence[Path] = ()) -> DataSet:
@@ -77,7 +84,8 @@ def _put(holder: DataSet, path: Path, text: str) -> None:
 
 def ask(association: ClientAssociation, asked: DataSet, *, limit: int = 0, character_set: str = "") -> Answers:
     """Query over an association with a context for it. With a limit the rest is cancelled, and what came till then is
-    the result (X-MOD-42). `character_set`: assumed of answers that name none."""
+    the result (X-MOD-42); so is what came before the association was lost, if anything did. `character_set`: assumed of
+    answers that name none."""
     context = association.context_for(MODALITY_WORKLIST_FIND)
     syntax = context.transfer_syntax
     tests = _tests(asked)
@@ -85,18 +93,23 @@ def ask(association: ClientAssociation, asked: DataSet, *, limit: int = 0, chara
     unsupported, dropped = False, 0
     request = dataset.encode(asked, syntax)
     found = cast("Generator[Response, None, None]", association.find(MODALITY_WORKLIST_FIND, request))
-    with closing(found) as responses:
-        for response in responses:
-            if not commands.is_pending(response.status):
-                return Answers(items, response.status, response.comment, unsupported, dropped)
-            unsupported = unsupported or response.status == PENDING_UNSUPPORTED_KEYS
-            item = model_of(dataset.decode(response.data or b"", syntax), character_set)
-            if any(_contradicts(item, *test) for test in tests):
-                dropped += 1
-                continue
-            items.append(item)
-            if limit and len(items) >= limit:
-                break
+    try:
+        with closing(found) as responses:
+            for response in responses:
+                if not commands.is_pending(response.status):
+                    return Answers(items, response.status, response.comment, unsupported, dropped)
+                unsupported = unsupported or response.status == PENDING_UNSUPPORTED_KEYS
+                item = model_of(dataset.decode(response.data or b"", syntax), character_set)
+                if any(_contradicts(item, *test) for test in tests):
+                    dropped += 1
+                    continue
+                items.append(item)
+                if limit and len(items) >= limit:
+                    break
+    except (AssociationAborted, AssociationReleased, PeerTimeout) as lost:
+        if not items:
+            raise
+        return Answers(items, commands.SUCCESS, lost.comment, unsupported, dropped, lost=True)
     return Answers(items, commands.CANCELLED, "", unsupported, dropped, limited=True)
 
 

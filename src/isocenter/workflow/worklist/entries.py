@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from isocenter.database import Database, changes
 from isocenter.database.prepared import Prepared
@@ -32,13 +33,22 @@ _BINDS: Final = 500
 _DIGITS: Final = 11
 _IDENTITY: Final = frozenset({of.PATIENT_ID, of.ISSUER, of.STEPS})
 # made once: messages put entries by the hundred a second
-_OF_ORDER: Final = Prepared(select(*COLUMNS).where(item.c.order_key == bindparam("named")).order_by(item.c.id))
-_OF_PATIENT: Final = Prepared(select(*COLUMNS).where(item.c.identity == bindparam("named")).order_by(item.c.id))
+_ORDER: Final = select(*COLUMNS).where(item.c.order_key == bindparam("named")).order_by(item.c.id)
+_OF_ORDER, _OF_ORDER_LOCKED = Prepared(_ORDER), Prepared(_ORDER.with_for_update())
+_ALONE: Final = Prepared(text("SELECT pg_advisory_xact_lock(hashtextextended(:named, 0))"))
+_PATIENT: Final = select(*COLUMNS).where(item.c.identity == bindparam("named")).order_by(item.c.id)
+_OF_PATIENT, _OF_PATIENT_LOCKED = Prepared(_PATIENT), Prepared(_PATIENT.with_for_update())
 _WRITTEN: Final = (
     *("step_id", "identity", "patient_fold", "name_fold", "name_ideographic_fold", "name_phonetic_fold", "accession"),
     *("study_uid", "procedure_id", "modality", "start_date", "start_time", "state", "attributes", "changed_at"),
 )
-_INSERT: Final = Prepared(insert(item).returning(item.c.id), *_WRITTEN, *("uid", "order_key", "created_at", "source"))
+_INSERT: Final = {
+    name: Prepared(
+        made(item).on_conflict_do_nothing(index_elements=["order_key", "step_id"]).returning(item.c.id),
+        *(*_WRITTEN, "uid", "order_key", "created_at", "source"),
+    )
+    for name, made in (("postgresql", postgresql.insert), ("sqlite", sqlite.insert))
+}
 _INSERT_STATIONS: Final = Prepared(insert(station).inline(), "item", "station", "start_date")
 _UPDATE: Final = Prepared(update(item).where(item.c.id == bindparam("named")), *_WRITTEN)
 
@@ -56,44 +66,69 @@ class Worklist:
         self._clock = clock
 
     def put(
-        self, connection: Connection, order_key: str, model: Model, *, state: State | None = None, source: str = ""
+        self,
+        connection: Connection,
+        order_key: str,
+        model: Model,
+        *,
+        state: State | None = None,
+        source: str = "",
+        known: Sequence[Entry] | None = None,
     ) -> Entry:
         """Make an entry of `model`, or put it in the place of the one of the same order and step.
 
         `model` is whole and has one item in Scheduled Procedure Step Sequence. Study Instance UID, Requested Procedure
         ID and Scheduled Procedure Step ID are given where they are absent, the same ones again for the same order. The
-        state stays if `state` is None; a new one is as the model says, else SCHEDULED. Raises Refused(BAD_REQUEST).
+        state stays if `state` is None; a new one is as the model says, else SCHEDULED. `known`: the entries of the
+        order that stand as they were read, locked, in this transaction. Raises Refused(BAD_REQUEST).
         """
         of.check(model)
-        siblings = self.of_order(connection, order_key)
-        step_id = of.text(of.step_of(model), of.STEP_ID) or _only_step(siblings) or f"S{_number()}"
-        former = next((one for one in siblings if one.step_id == step_id), None)
-        state = state or (former.state if former else _told(model))
+        named = of.text(of.step_of(model), of.STEP_ID)
+        given = bool(named and of.text(model, of.PROCEDURE) and of.text(model, of.STUDY))
+        siblings = known if known is not None and given else self._siblings(connection, order_key, named, given=given)
+        former = _meant(siblings, named)
+        step_id = former.step_id if former is not None else named or f"S{_number()}"
+        becomes = state or (former.state if former else _told(model))
         uid = former.uid if former is not None else new_uid()
-        whole = {**_whole(model, step_id, state, former, siblings), **_instance(uid)}
+        whole = {**_whole(model, step_id, becomes, former, siblings), **_instance(uid)}
         if former is None:
-            return self._insert(connection, (order_key, uid), whole, state, source)
-        if former.model == whole and former.state is state:
+            made = self._insert(connection, (order_key, uid), whole, becomes, source)
+            # where another was faster it is there now
+            return made or self.put(connection, order_key, model, state=state, source=source)
+        if former.model == whole and former.state is becomes:
             return former
-        return self._update(connection, former, whole, state)
+        return self._update(connection, former, whole, becomes)
 
-    def of_order(self, connection: Connection, order_key: str) -> list[Entry]:
-        """The entries of an order, in the order in which they were made."""
-        return [entry_of(row) for row in _OF_ORDER.rows(connection, named=order_key)]
+    def _siblings(self, connection: Connection, order_key: str, named: str, *, given: bool) -> list[Entry]:
+        """The entries of an order, of which a step is to be put. Two may make steps of one order at once, and where not
+        all identifiers are `given` the second one has to wait, for a row of the order or, where there is none, for its
+        number, to find what the first one gave."""
+        found = self.of_order(connection, order_key, locked=True)
+        if given or connection.dialect.name != "postgresql" or _meant(found, named) is not None:
+            return found
+        if not found:
+            _ALONE.rows(connection, named=order_key)
+        return self.of_order(connection, order_key, locked=True)
+
+    def of_order(self, connection: Connection, order_key: str, *, locked: bool = False) -> list[Entry]:
+        """The entries of an order, in the order in which they were made; `locked` until the transaction ends."""
+        wanted = _OF_ORDER_LOCKED if locked else _OF_ORDER
+        return [entry_of(row) for row in wanted.rows(connection, named=order_key)]
 
     def of_study(self, connection: Connection, study_uid: str) -> list[Entry]:
         """Those of a study."""
         return _entries(connection, item.c.study_uid == study_uid) if study_uid else []
 
-    def of_patient(self, connection: Connection, identity: str) -> list[Entry]:
-        """Those of a patient: issuer, backslash, id."""
-        return [entry_of(row) for row in _OF_PATIENT.rows(connection, named=identity)]
+    def of_patient(self, connection: Connection, identity: str, *, locked: bool = False) -> list[Entry]:
+        """Those of a patient: issuer, backslash, id; `locked` until the transaction ends."""
+        wanted = _OF_PATIENT_LOCKED if locked else _OF_PATIENT
+        return [entry_of(row) for row in wanted.rows(connection, named=identity)]
 
-    def of_ids(self, connection: Connection, ids: Iterable[int]) -> list[Entry]:
-        """Those with these ids."""
+    def of_ids(self, connection: Connection, ids: Iterable[int], *, locked: bool = False) -> list[Entry]:
+        """Those with these ids; `locked` until the transaction ends."""
         wanted = sorted(set(ids))
         pages = (wanted[start : start + _BINDS] for start in range(0, len(wanted), _BINDS))
-        return [entry for page in pages for entry in _entries(connection, item.c.id.in_(page))]
+        return [entry for page in pages for entry in _entries(connection, item.c.id.in_(page), locked=locked)]
 
     def of_uid(self, connection: Connection, uid: str) -> Entry | None:
         """The one with this UID."""
@@ -127,13 +162,13 @@ class Worklist:
 
     def set_state(self, connection: Connection, ids: Iterable[int], state: State) -> None:
         """Bring entries into a state."""
-        for entry in self.of_ids(connection, ids):
+        for entry in self.of_ids(connection, ids, locked=True):
             if entry.state is not state:
                 self._update(connection, entry, _whole(entry.model, entry.step_id, state, entry), state)
 
     def remove(self, connection: Connection, ids: Iterable[int]) -> None:
         """Take entries out for good."""
-        for entry in self.of_ids(connection, ids):
+        for entry in self.of_ids(connection, ids, locked=True):
             connection.execute(delete(station).where(station.c.item == entry.id))
             connection.execute(delete(item).where(item.c.id == entry.id))
             if entry.state not in OVER:
@@ -143,7 +178,7 @@ class Worklist:
         """Change what the entries of a patient say of him, or of his visit: attributes by tag, None to take one out.
         What identifies him stays. Returns how many entries there are."""
         wanted = {tag: attribute for tag, attribute in changes.items() if tag not in _IDENTITY}
-        found = self.of_patient(connection, identity)
+        found = self.of_patient(connection, identity, locked=True)
         for entry in found:
             self._change(connection, entry, of.changed(entry.model, wanted))
         return len(found)
@@ -159,11 +194,11 @@ class Worklist:
 
     def give(self, connection: Connection, ids: Iterable[int], identity: str, changes: Mapping[str, Any]) -> None:
         """Give these entries to the patient `identity`, with `changes` to what they say of him."""
-        for entry in self.of_ids(connection, ids):
+        for entry in self.of_ids(connection, ids, locked=True):
             self.give_entry(connection, entry, identity, changes)
 
     def give_entry(self, connection: Connection, entry: Entry, identity: str, changes: Mapping[str, Any]) -> None:
-        """The same with an entry that was read in this transaction and not changed since."""
+        """The same with an entry that was read, locked, in this transaction and not changed since."""
         wanted = {tag: attribute for tag, attribute in changes.items() if tag not in _IDENTITY}
         self._change(connection, entry, of.identified(of.changed(entry.model, wanted), identity))
 
@@ -172,12 +207,18 @@ class Worklist:
             of.check({tag: new for tag, new in model.items() if new is not entry.model.get(tag)})
             self._update(connection, entry, model, entry.state)
 
-    def _insert(self, connection: Connection, names: tuple[str, str], model: Model, state: State, source: str) -> Entry:
+    def _insert(
+        self, connection: Connection, names: tuple[str, str], model: Model, state: State, source: str
+    ) -> Entry | None:
+        """A new entry; None where there is one of this order and step."""
         at, (order_key, uid) = self._clock(), names
         columns = of.columns_of(model)
         row = {**columns, "uid": uid, "order_key": order_key, "state": state.value, "attributes": _dumped(model)}
         times = {"created_at": at, "changed_at": at, "source": source}
-        made = int(_INSERT.first(connection, **row, **times)[0])
+        found = _INSERT[connection.dialect.name].first(connection, **row, **times)
+        if found is None:
+            return None
+        made = int(found[0])
         self._stations(connection, made, model, columns["start_date"])
         self._tell(connection, UNSCHEDULED if state is State.CANCELLED else SCHEDULED, columns["study_uid"])
         known = (columns["step_id"], columns["study_uid"], columns["identity"])
@@ -205,18 +246,20 @@ class Worklist:
         changes.append(connection, kind, self._clock(), study_uid=study_uid)
 
 
-def _entries(connection: Connection, *conditions: ColumnElement[bool]) -> list[Entry]:
-    rows = connection.execute(select(*COLUMNS).where(*conditions).order_by(item.c.id))
-    return [entry_of(row) for row in rows]
+def _entries(connection: Connection, *conditions: ColumnElement[bool], locked: bool = False) -> list[Entry]:
+    query = select(*COLUMNS).where(*conditions).order_by(item.c.id)
+    return [entry_of(row) for row in connection.execute(query.with_for_update() if locked else query)]
 
 
 def _places(model: Model) -> tuple[list[str], str]:
     return of.stations_of(model), of.text(of.step_of(model), of.START_DATE)
 
 
-def _only_step(entries: Sequence[Entry]) -> str:
-    """The step that is meant where an order has but one and none is named."""
-    return entries[0].step_id if len(entries) == 1 else ""
+def _meant(entries: Sequence[Entry], step_id: str) -> Entry | None:
+    """The entry of a step; where none is named, the only one that the order has."""
+    if not step_id:
+        return entries[0] if len(entries) == 1 else None
+    return next((one for one in entries if one.step_id == step_id), None)
 
 
 def _told(model: Model) -> State:
