@@ -55,19 +55,19 @@ def feed(port: int, title: str, stored: list[Stored], count: int) -> float:
     """Store `count` objects on the SCP `title`, one after the other; seconds between first byte and last response."""
     contexts = [ProposedContext(stored[0].sop_class, (stored[0].syntax,))]
     request = propose(contexts, calling="NULL", called=title, settings=_SETTINGS)
-    with _connected(socket.create_connection(("127.0.0.1", port))) as sock:
+    with connected(socket.create_connection(("127.0.0.1", port))) as sock:
         sock.sendall(encode(request))
-        answer = decode(*_pdu(sock))
+        answer = decode(*read_pdu(sock))
         assert isinstance(answer, AssociateAccept)
         size = fragment_size(answer.user.max_pdu, _SETTINGS.max_pdu_sent)
         messages = itertools.cycle([message(one, 1, size) for one in stored])
         started = time.perf_counter()
         for _ in range(count):
             sock.sendall(next(messages))
-            _pdu(sock)
+            read_pdu(sock)
         elapsed = time.perf_counter() - started
         sock.sendall(encode(ReleaseRequest()))
-        _pdu(sock)
+        read_pdu(sock)
     return elapsed
 
 
@@ -95,11 +95,11 @@ class NullArchive:
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                with _connected(self._listener.accept()[0]) as sock:
+                with connected(self._listener.accept()[0]) as sock:
                     self._answer(sock)
 
     def _answer(self, sock: socket.socket) -> None:
-        request = decode(*_pdu(sock))
+        request = decode(*read_pdu(sock))
         assert isinstance(request, AssociateRequest)
         first = self._stored[0]
         offers = {first.sop_class: Offer((first.syntax,), scp=True), uids.STUDY_ROOT_GET: Offer((uids.IMPLICIT_LE,))}
@@ -109,18 +109,18 @@ class NullArchive:
         size = fragment_size(request.user.max_pdu, _SETTINGS.max_pdu_sent)
         messages = self._messages(ids[first.sop_class], size)
         for _ in range(2):
-            _pdu(sock)
+            read_pdu(sock)
         asked = {commands.COMMAND_FIELD: commands.C_GET_RQ, commands.MESSAGE_ID: 1}
         pending = b""
         for n in range(1, self._count + 1):
             sock.sendall(pending + next(messages))
-            _pdu(sock)
+            read_pdu(sock)
             counts = {"completed": n, "failed": 0, "warning": 0}
             told = commands.response(asked, commands.PENDING, remaining=self._count - n, **counts)
             pending = command_pdus(ids[uids.STUDY_ROOT_GET], told, size)
         final = commands.response(asked, commands.SUCCESS, **counts)
         sock.sendall(pending + command_pdus(ids[uids.STUDY_ROOT_GET], final, size))
-        _pdu(sock)
+        read_pdu(sock)
         sock.sendall(encode(ReleaseReply()))
 
     def _messages(self, context_id: int, size: int) -> Iterator[bytes]:
@@ -131,12 +131,13 @@ class NullArchive:
         return itertools.cycle(made)
 
 
-def _connected(sock: socket.socket) -> socket.socket:
+def connected(sock: socket.socket) -> socket.socket:
+    """The socket, without the delays of Nagle's algorithm."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
-def _pdu(sock: socket.socket) -> tuple[int, bytes]:
+def read_pdu(sock: socket.socket) -> tuple[int, bytes]:
     """The type and the body of the next PDU."""
     kind, length = struct.unpack(">BxI", _exactly(sock, 6))
     return kind, _exactly(sock, length)

@@ -222,6 +222,7 @@ def all_peers() -> dict[str, Peer]:
         StoreSCP("null", "--ignore"), StoreSCP("storescp"), Orthanc("orthanc-sqlite"), OrthancPostgres("orthanc-pg"),
         Isocenter(), Isocenter("isocenter-process", ISOCENTER_DURABILITY="process"),
         Isocenter("isocenter-behind", ISOCENTER_INDEX__BEHIND="true"),
+        Isocenter("isocenter-one", ISOCENTER_PROCESSES__DICOM="1"),
         Isocenter("isocenter-rules", ISOCENTER_RULE=json.dumps(RULES)),
     ]  # fmt: skip
     return {peer.name: peer for peer in peers}

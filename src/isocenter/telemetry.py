@@ -113,19 +113,19 @@ class Registry:
 
     def count(self, name: str, n: float, labels: dict[str, str]) -> None:
         """Add `n` to a counter."""
-        key = (name, tuple(sorted(labels.items())))
+        key = _key(name, labels)
         with self._lock:
             self._counters[key] += n
 
     def gauge(self, name: str, value: float, labels: dict[str, str]) -> None:
         """Set a gauge."""
-        key = (name, tuple(sorted(labels.items())))
+        key = _key(name, labels)
         with self._lock:
             self._gauges[key] = value
 
     def observe(self, name: str, value: float, labels: dict[str, str]) -> None:
         """Add one observation (seconds, bytes) to a histogram of `BUCKETS`."""
-        key = (name, tuple(sorted(labels.items())))
+        key = _key(name, labels)
         with self._lock:
             row = self._histograms.get(key)
             if row is None:
@@ -147,6 +147,10 @@ class Registry:
 def _cumulative(row: list[float]) -> list[float]:
     """A histogram as it is exported: observations up to each bound of `BUCKETS`, then their sum and their number."""
     return [*accumulate(row[: len(BUCKETS)]), *row[-2:]]
+
+
+def _key(name: str, labels: dict[str, str]) -> Key:
+    return (name, tuple(sorted(labels.items()) if len(labels) > 1 else labels.items()))
 
 
 registry = Registry()

@@ -1,8 +1,9 @@
 """What is known of an object that arrives, and of one that was stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from isocenter.archive.repeating import Recurring
 from isocenter.archive.validation.levels import Inspection
 from isocenter.index.records import DuplicatePolicy
 from isocenter.rules import Coercion, Outcome
@@ -26,6 +27,8 @@ class Origin:
     """What is changed of an object before it is kept; None: nothing."""
     may_reject: bool = True
     """Its rejection notes count; if not, they are refused."""
+    recurring: Recurring = field(default_factory=Recurring, compare=False, repr=False)
+    """What is known of its objects."""
 
 
 UNCHANGED: Final = Outcome({})

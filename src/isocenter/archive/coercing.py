@@ -6,15 +6,17 @@ again when it is whole.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Final, NamedTuple
 
+from isocenter.archive.repeating import Recurring, repeatable, seen_of
 from isocenter.dicom.dataset import string_of
 from isocenter.dicom.deflate import Inflating
 from isocenter.dicom.dictionary import vr_of
 from isocenter.dicom.elements import LONG_VRS, MalformedDataSet, NeedMore, Window
+from isocenter.dicom.forms import Met
 from isocenter.dicom.jumping import RawElement
 from isocenter.dicom.overlay import Changes, Edit, Overlay, Prepared, edits, plan_of
 from isocenter.dicom.part10 import Received
@@ -61,16 +63,25 @@ class Coerced(NamedTuple):
 class Waiting:
     """The beginning of an object, until the rules can be asked."""
 
-    __slots__ = ("_assumed", "_at", "_coercion", "_held", "_identity", "_indexed", "_next", "_syntax")
+    __slots__ = ("_assumed", "_at", "_coercion", "_held", "_identity", "_indexed", "_next", "_recurring", "_syntax")
 
     def __init__(
-        self, coercion: Coercion, identity: Identity, syntax: str, indexed: frozenset[int], assumed: str, at: int
+        self,
+        coercion: Coercion,
+        identity: Identity,
+        syntax: str,
+        indexed: frozenset[int],
+        assumed: str,
+        at: int,
+        recurring: Recurring | None = None,
     ) -> None:
-        """`assumed`: the character set of a data set that names none; `at`: microseconds since 1970, UTC."""
+        """`assumed`: the character set of a data set that names none; `at`: microseconds since 1970, UTC; `recurring`:
+        what is known of those before."""
         self._coercion, self._identity, self._syntax = coercion, identity, syntax
         self._indexed, self._assumed, self._at = indexed, assumed, at
+        self._recurring = recurring or Recurring()
         self._held = bytearray()
-        self._next = _FIRST
+        self._next = self._recurring.forms.reach or _FIRST
 
     def feed(self, views: Sequence[memoryview | bytes]) -> tuple[Coerced, list[memoryview]] | None:
         """Take the next bytes. Once it is known what becomes of the object: that, and the bytes behind its head."""
@@ -96,13 +107,19 @@ class Waiting:
         head = bytes(self._held)
         if transfer_syntax(self._syntax).deflated:
             return Coerced(head, Outcome({}), self._identity, late=True)
+        forms, wanted = self._recurring.forms, _wanted(self._indexed, self._coercion.tags)
+        met = forms.meet(head, self._syntax, wanted)
+        seen = self._seen(met)
+        if met is not None and (again := self._again(head, met, seen)) is not None:
+            return again
         try:
-            wanted = _wanted(self._indexed, self._coercion.tags)
             found, places = placed(head, self._syntax, wanted, whole=whole)
-            return self._coerced(head, found, places, wanted, whole)
+            if met is None:
+                forms.learn(lambda n, at: head[at : at + n], found, wanted)
+            return self._coerced(head, found, places, wanted, whole, met, seen)
         except NeedMore:
             if len(head) < _MOST:
-                self._next = 4 * len(head)
+                self._next = 4 * len(head) if len(head) >= _FIRST else _FIRST
                 return None
             return Coerced(head, Outcome({}), self._identity, late=True)
         except MalformedDataSet:
@@ -111,17 +128,52 @@ class Waiting:
         except Refused as refusal:
             return Coerced(head, Outcome({}), self._identity, refusal=refusal)
 
-    def _coerced(self, head: bytes, found: Scan, places: Places, wanted: frozenset[int], whole: bool) -> Coerced:
+    def _seen(self, met: Met | None) -> Hashable:
+        if met is None:
+            return None
+        return seen_of(self._coercion, met, self._identity.sop_class, self._assumed, self._at)
+
+    def _again(self, head: bytes, met: Met, seen: Hashable) -> Coerced | None:
+        """The same as of the object before, where the rules see nothing else."""
+        before = self._recurring.before(seen)
+        if before is None or _named(met) != self._identity:
+            return None
+        scan = before.scanned(met)
+        if not before.edits:
+            return Coerced(head, before.outcome, self._identity, scan=scan)
+        made, end = before.edited(head, met), met.form.sample.scan.end + met.grown
+        received = Received(end, end + len(made) - len(head), hashlib.sha256(head[:end]).hexdigest())
+        return Coerced(made, before.outcome, self._identity, received, scan)
+
+    def _coerced(
+        self,
+        head: bytes,
+        found: Scan,
+        places: Places,
+        wanted: frozenset[int],
+        whole: bool,
+        met: Met | None,
+        seen: Hashable,
+    ) -> Coerced:
         held = _Held(head, self._syntax, whole)
         outcome = _asked(self._coercion, found, self._identity, self._assumed, self._at, held)
-        if not outcome.changes:
-            return Coerced(head, outcome, self._identity, scan=found)
-        changed = tuple(edits(Window.over(head, whole=whole), self._syntax, outcome.changes, places, wanted))
+        changes, changed = outcome.changes, tuple[Edit, ...]()
+        if changes:
+            changed = tuple(edits(Window.over(head, whole=whole), self._syntax, changes, places, wanted))
         made = _edited(head, changed)
+        kept = _scan_of(found, changes, self._indexed, len(made) - len(head))
+        if met is not None and isinstance(changes, Prepared) and self._may_repeat(found, met, changes):
+            self._recurring.keep(repeatable(seen, met, outcome, changed, kept))
+        if not changes:
+            return Coerced(head, outcome, self._identity, scan=found)
         end = len(head) if found.pixel is None else found.end
         received = Received(end, end + len(made) - len(head), hashlib.sha256(head[:end]).hexdigest())
-        again = _scan_of(found, outcome.changes, self._indexed, len(made) - len(head))
-        return Coerced(made, outcome, _identity_of(outcome, self._identity), received, again)
+        return Coerced(made, outcome, _identity_of(outcome, self._identity), received, kept)
+
+    def _may_repeat(self, found: Scan, met: Met, changes: Changes) -> bool:
+        """Not what is filed under other UIDs, nor where something is taken out that may be longer in the next."""
+        gone = plan_of(changes, found.encoding).gone
+        return _NAMED.isdisjoint(changes) and gone.isdisjoint(met.form.varying - self._coercion.tags)
 
 
 class Recast(NamedTuple):
@@ -256,6 +308,15 @@ def _wanted(indexed: frozenset[int], tags: frozenset[int]) -> frozenset[int]:
     return indexed | tags | {tag & 0xFFFF0000 for tag in tags}
 
 
+def _named(met: Met) -> Identity:
+    """What a header of a known form says of itself."""
+    common, own = met.form.sample.scan.elements, met.values
+    return Identity(*(_text(own.get(tag) or common.get(tag)) for tag in (_SOP_CLASS, _SOP_INSTANCE)))
+
+
 def _uid(found: Scan, tag: int) -> str:
-    element = found.elements.get(tag)
+    return _text(found.elements.get(tag))
+
+
+def _text(element: RawElement | None) -> str:
     return element.value.decode("ascii", "replace").strip("\0 ") if element else ""

@@ -7,7 +7,6 @@ deleted here: what can't be stored is set aside with its reason, a redundant cop
 complete object of which it isn't known whether the index has it stays offered to recovery.
 """
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,13 +20,14 @@ from isocenter.archive.coercing import Coerced, Identity, Waiting, recast
 from isocenter.archive.likeness import likeness
 from isocenter.archive.rejection.resending import Resending
 from isocenter.archive.renaming import renamed
+from isocenter.archive.scanning import Scanning
 from isocenter.archive.validation import identity
 from isocenter.archive.validation.levels import Incoming
 from isocenter.config.rejections import Rejections
 from isocenter.dicom import uids
 from isocenter.dicom.elements import MalformedDataSet
 from isocenter.dicom.part10 import Received
-from isocenter.dicom.scan import NeedMore, Scan, scan, scan_file
+from isocenter.dicom.scan import Scan
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.index import extract
 from isocenter.index.behind import Behind
@@ -40,10 +40,6 @@ __all__ = ["Ingest", "Origin", "Reception", "Stored", "now"]
 
 log = telemetry.logger("archive.ingest")
 
-_PREFIX = 1 << 16
-"""Bytes of a data set that nearly always hold its whole header; scanned while the rest is still arriving."""
-_LONGEST_PREFIX = 1 << 20
-"""A header that goes on beyond this is scanned at the end, in pieces."""
 _LONGEST_UID = 256
 """Characters of a UID that are looked at; none of a data set may be longer (`index.extract`)."""
 _REJECTIONS = Rejections()
@@ -88,8 +84,8 @@ class Ingest:
 class Reception:
     """One object on its way in. Give it the data set with `write`, then `finish`, `refuse` or `abandon` it."""
 
-    __slots__ = ("_blank_header", "_coerced", "_ingest", "_next_scan", "_origin", "_received_at", "_remark", "_scan",
-                 "_spool", "_waiting", "sop_class", "sop_instance", "syntax")  # fmt: skip
+    __slots__ = ("_blank_header", "_coerced", "_ingest", "_origin", "_received_at", "_remark",
+                 "_scanning", "_spool", "_waiting", "sop_class", "sop_instance", "syntax")  # fmt: skip
 
     def __init__(
         self,
@@ -110,9 +106,8 @@ class Reception:
         self.sop_instance = sop_instance.strip("\0 ")[:_LONGEST_UID]
         self.syntax = syntax
         self._received_at = ingest.clock()
-        self._scan: Scan | None = None
         self._remark = ""
-        self._next_scan = _PREFIX
+        self._scanning = Scanning(spool, origin.recurring.forms, syntax, ingest.wanted.indexed)
         self._waiting: Waiting | None = None
         self._coerced = coerced
         self._blank_header = b""
@@ -120,7 +115,8 @@ class Reception:
             self._begin()
         else:
             indexed, assumed = ingest.wanted.indexed, origin.character_set
-            self._waiting = Waiting(origin.coercion, self._identity, syntax, indexed, assumed, self._received_at)
+            named, at = self._identity, self._received_at
+            self._waiting = Waiting(origin.coercion, named, syntax, indexed, assumed, at, origin.recurring)
 
     def write(self, views: Sequence[memoryview | bytes]) -> None:
         """Take the next bytes of the data set; the views need to stay valid only during the call.
@@ -134,8 +130,8 @@ class Reception:
                 self._decide(*decided)
             return
         spool.write(views)
-        while spool.size >= self._next_scan:
-            self._scan_prefix()
+        while spool.size >= self._scanning.at:
+            self._scanning.look()
 
     def finish(self) -> Stored:
         """Make the object durable and file it. The data set must be whole.
@@ -198,7 +194,7 @@ class Reception:
         """The rules have been asked: write what waited for them."""
         self._coerced, self._waiting = coerced, None
         self._begin()
-        self._scan, self._next_scan = coerced.scan, _PREFIX if coerced.scan is None else sys.maxsize
+        self._scanning.know(coerced.scan)
         self.write([coerced.head, *rest])
 
     def _recast(self, digest: str) -> Stored | None:
@@ -231,24 +227,12 @@ class Reception:
 
     # --- understanding
 
-    def _scan_prefix(self) -> None:
-        """Scan what is there, so that the work overlaps with the arrival of the rest. What fails here fails again in
-        `finish`, which says so."""
-        length, self._next_scan = self._next_scan, sys.maxsize
-        try:
-            self._scan = scan(self._spool.pread(length, 0), self.syntax, self._ingest.wanted.indexed, whole=False)
-        except NeedMore:
-            if length < _LONGEST_PREFIX:
-                self._next_scan = length * 4
-        except MalformedDataSet:
-            return
-
     def _arrival(self, digest: str) -> Arrival:
         """What the index is told. Raises Refused once the object is set aside, Retriable once it is discarded."""
         try:
             if self._coerced is not None and self._coerced.refusal is not None:
                 raise self._coerced.refusal
-            found = self._scanned()
+            found = self._scanning.whole()
             identity.check(found, *self._identity)
             if self._origin.inspection is not None:
                 spool, assumed = self._spool, self._origin.character_set
@@ -267,12 +251,6 @@ class Reception:
             self._set_aside(digest, failure)
             raise failure from fault
 
-    def _scanned(self) -> Scan:
-        if self._scan is None:
-            spool = self._spool
-            self._scan = scan_file(spool.pread, spool.size, self.syntax, self._ingest.wanted.indexed)
-        return self._scan
-
     def _extracted(self, found: Scan, digest: str) -> Arrival:
         spool, origin = self._spool, self._origin
         arrival = extract.arrival(
@@ -288,7 +266,8 @@ class Reception:
             policy=origin.policy,
             read=spool.pread,
             wanted=self._ingest.wanted,
-        )._replace(received=self._received is not None)
+            received=self._received is not None,
+        )
         if arrival.rejection and not origin.may_reject:
             raise Refused(Reason.NOT_AUTHORIZED, "this peer may not reject objects")
         return arrival
@@ -308,7 +287,7 @@ class Reception:
         if not behind.take(arrival):
             behind.precede(arrival)
             return self._judged(arrival, self._ingest.writer.file(arrival, commit))
-        self._scan = None  # read again where it is needed, which is seldom
+        self._scanning.know(None)  # read again where it is needed, which is seldom
         behind.put(arrival, commit, partial(self._followed, arrival))
         return self._stored(arrival, _NEW)
 
@@ -353,7 +332,7 @@ class Reception:
         return Stored(verdict, *uids_of, key, arrival.size, self._remark, changed)
 
     def _likeness(self, arrival: Arrival, existing_key: str) -> Likeness:
-        return likeness(self._ingest.store, self._scanned(), arrival, existing_key)
+        return likeness(self._ingest.store, self._scanning.whole(), arrival, existing_key)
 
     def _renamed(self, arrival: Arrival) -> Stored | None:
         """Policy `new-uid` (X-QR-44): file a copy under a new SOP Instance UID; the original goes to the exceptions

@@ -46,18 +46,26 @@ class WriteLock:
         self._queue = _Door(database.with_name(database.name + ".queue"))
         self._room = _Door(database.with_name(database.name + ".lock"))
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Wait for the lock and hold it."""
+    def enter(self) -> None:
+        """Wait for the lock and have it until `leave`."""
         self._queue.enter()
         try:
             self._room.enter()
         finally:
             self._queue.leave()
+
+    def leave(self) -> None:
+        """Let the next one in."""
+        self._room.leave()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for the lock and hold it."""
+        self.enter()
         try:
             yield
         finally:
-            self._room.leave()
+            self.leave()
 
     def close(self) -> None:
         """Give the descriptors back."""

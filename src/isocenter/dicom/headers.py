@@ -72,6 +72,7 @@ class Layout(NamedTuple):
     implicit: Callable[[bytes, int], tuple[int, int]]
     """First four bytes, 32 bit length."""
     length: Callable[[bytes, int], tuple[int]]
+    short_length: Callable[[bytes, int], tuple[int]]
     short: frozenset[int]
     long: frozenset[int]
     names: dict[int, str]
@@ -85,6 +86,7 @@ def _layout(order: str) -> Layout:
         struct.Struct(f"{order}IHH").unpack_from,
         struct.Struct(f"{order}II").unpack_from,
         struct.Struct(f"{order}I").unpack_from,
+        struct.Struct(f"{order}H").unpack_from,
         frozenset(map(code, SHORT_VRS)),
         frozenset(map(code, LONG_VRS)),
         {code(vr): vr for vr in SHORT_VRS | LONG_VRS},

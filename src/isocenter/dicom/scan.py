@@ -6,6 +6,7 @@ delimiters), is dealt with by `headers` and `jumping`, and the loop is entered a
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
@@ -27,7 +28,8 @@ from isocenter.dicom.headers import (
 from isocenter.dicom.jumping import TWICE, Ends, RawElement, keys_for, run_of, skip_undefined
 from isocenter.dicom.uids import transfer_syntax
 
-__all__ = ["MalformedDataSet", "NeedMore", "PixelData", "Places", "RawElement", "Scan", "placed", "scan", "scan_file"]
+__all__ = ["Alike", "MalformedDataSet", "NeedMore", "PixelData", "Places", "RawElement", "Sample", "Scan", "placed",
+           "scan", "scan_file"]  # fmt: skip
 
 Places: TypeAlias = Mapping[int, tuple[int, int]]
 """Where elements begin and end, by tag; empty where they don't stand in order."""
@@ -59,6 +61,22 @@ class Scan(NamedTuple):
     syntax: str
     encoding: Encoding = EXPLICIT_LITTLE
     truncated: bool = False
+    alike: "Alike | None" = None
+    """What it is known to differ in from another one, where that is known (`dicom.forms`)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A scan that others are like: what was made of it may be remembered by this object."""
+
+    scan: Scan
+
+
+class Alike(NamedTuple):
+    """Has all elements of the sample, but for the values of these."""
+
+    sample: Sample
+    values: Mapping[int, RawElement]
 
 
 def scan(data: bytes | memoryview, syntax: str, wanted: frozenset[int], *, whole: bool = True) -> Scan:

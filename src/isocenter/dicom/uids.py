@@ -3,6 +3,7 @@
 The registry lies beside this module as text, a line a UID: value, kind, keyword, name, R if retired.
 """
 
+import re
 import uuid
 from functools import cache
 from importlib.resources import files
@@ -99,6 +100,7 @@ class TransferSyntax(NamedTuple):
     """Native pixel data is big endian though the rest is little endian."""
 
 
+_REGULAR: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*").fullmatch
 _LOSSY = frozenset(
     f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 52, 53, 54, 55, 56, 59, 60, 61, 62, 63, 64, 81, 91, 93, 111, 112, 203)
 )
@@ -209,6 +211,4 @@ def derived_uid(*names: str) -> str:
 
 def is_regular(uid: str) -> bool:
     """Whether `uid` keeps the rules of PS3.5 9.1: at most 64 characters, numbers without leading zeros."""
-    if not 0 < len(uid) <= 64 or not uid.isascii():
-        return False
-    return all(part.isdigit() and (part == "0" or part[0] != "0") for part in uid.split("."))
+    return len(uid) <= 64 and _REGULAR(uid) is not None

@@ -14,7 +14,7 @@ from isocenter.dicom import charset, uids
 from isocenter.dicom.dataset import DataSet, bytes_of, items
 from isocenter.dicom.elements import Encoding, MalformedDataSet
 from isocenter.dicom.folding import FOLD_LENGTH, fold
-from isocenter.dicom.scan import RawElement, Scan
+from isocenter.dicom.scan import RawElement, Sample, Scan
 from isocenter.errors import Reason, Refused
 from isocenter.index import frames, keys, non_patient
 from isocenter.index.further import NOTHING, Row, fold_group, further_at
@@ -24,8 +24,9 @@ from isocenter.index.rejection_notes import Names, note_in
 
 __all__ = ["INDEXED", "arrival"]
 
-Elements: TypeAlias = dict[int, RawElement]
+Elements: TypeAlias = Mapping[int, RawElement]
 Pairs: TypeAlias = tuple[tuple[int, RawElement], ...]
+Columns: TypeAlias = dict[str, str | int | bytes | None]
 
 _LONGEST_UID = 256
 """Characters; PS3.5 9.1 allows 64, and longer ones occur. Beyond this it is no UID."""
@@ -33,6 +34,7 @@ _LONGEST_TEXT = 1024
 _REMEMBERED = 1 << 16
 """Bytes of shared values beyond which they are not remembered."""
 UTF_8 = b"ISO_IR 192"
+_SHAPING = frozenset({keys.ROWS, keys.COLUMNS, keys.SAMPLES, keys.BITS_ALLOCATED, keys.FRAMES, keys.PHOTOMETRIC})
 _NON_PATIENT = frozenset(uid.encode("ascii") for uid in MODEL_OF)
 _INDEXED_COLUMNS = frozenset({"study_date", "study_id", "accession", "birth_date", "step_start_date"})
 
@@ -65,15 +67,16 @@ def arrival(
     policy: str = DuplicatePolicy.KEEP_FIRST,
     read: Callable[[int, int], bytes] | None = None,
     wanted: Wanted = STANDARD,
+    received: bool = False,
 ) -> Arrival:
     """What the index is told of a stored object whose header scan is `scan`.
 
-    `issuer` (of Patient ID) and `character_set` stand in where the object names none. `read(n, offset)` gives bytes of
-    the data set; without it the frames of encapsulated pixel data are not located. Raises Refused where a UID is
-    missing or no UID.
+    `received`: rules changed it as it came in. `issuer` (of Patient ID) and `character_set` stand in where the object
+    names none. `read(n, offset)` gives bytes of the data set; without it the frames of encapsulated pixel data are not
+    located. Raises Refused where a UID is missing or no UID.
     """
     if wanted.creators:
-        scan = scan._replace(elements=keys.of_creators(wanted, scan.elements))
+        scan = scan._replace(elements=keys.of_creators(wanted, scan.elements), alike=None)
     elements = scan.elements
     raw = elements.get(keys.SPECIFIC_CHARACTER_SET)
     declared = raw.value.strip(b" \0") if raw is not None else b""
@@ -81,10 +84,9 @@ def arrival(
     named = elements.get(keys.SOP_CLASS)
     if named is not None and named.value.strip(b"\0 ") in _NON_PATIENT:
         own = non_patient.columns_of(scan, _uid(elements, keys.SOP_CLASS), size, read, declared)
-        return _alone(scan, own, store_key, digest, size, offset, received_at, source_aet, policy)
-    pairs = tuple([pair for pair in elements.items() if pair[0] in wanted.shared])
-    work = _shared if sum([len(e.value) for _, e in pairs]) <= _REMEMBERED else _shared.__wrapped__
-    shared = work(pairs, scan.encoding, declared, issuer, wanted)
+        alone = _alone(scan, own, store_key, digest, size, offset, received_at, source_aet, policy)
+        return alone._replace(received=received)
+    shared = _shared_by(scan, declared, issuer, wanted)
     sop_uid = _uid(elements, keys.SOP_INSTANCE)
     instance, rows = _instance(scan, declared, size, read, wanted)
     sop_class = _uid(elements, keys.SOP_CLASS)
@@ -115,6 +117,7 @@ def arrival(
         patient_ids=shared.patient_ids,
         rejection=rejection,
         rejected=rejected,
+        received=received,
     )
 
 
@@ -150,6 +153,22 @@ def _alone(
         policy=policy,
         flags=() if uids.is_regular(sop_uid) else ("irregular-uid",),
     )
+
+
+def _shared_by(scan: Scan, declared: bytes, issuer: str, wanted: Wanted) -> _Shared:
+    """Of one that is like others only the values that differ are looked at."""
+    if scan.alike is not None:
+        varied = tuple([pair for pair in scan.alike.values.items() if pair[0] in wanted.shared])
+        return _shared_in(scan.alike.sample, varied, declared, issuer, wanted)
+    pairs = tuple([pair for pair in scan.elements.items() if pair[0] in wanted.shared])
+    work = _shared if sum([len(e.value) for _, e in pairs]) <= _REMEMBERED else _shared.__wrapped__
+    return work(pairs, scan.encoding, declared, issuer, wanted)
+
+
+@lru_cache(maxsize=64)
+def _shared_in(sample: Sample, varied: Pairs, declared: bytes, issuer: str, wanted: Wanted) -> _Shared:
+    elements = {**sample.scan.elements, **dict(varied)}
+    return _shared_by(sample.scan._replace(elements=elements), declared, issuer, wanted)
 
 
 @lru_cache(maxsize=64)
@@ -302,17 +321,53 @@ def _patient_ids(elements: Elements, encoding: Encoding, declared: bytes, issuer
     return tuple(found)
 
 
+class _Own(NamedTuple):
+    """What an object's own attributes come to, but for the places of its frames."""
+
+    columns: Columns
+    shape: frames.Shape
+    rows: tuple[Row, ...]
+
+
 def _instance(
     scan: Scan, declared: bytes, size: int, read: Callable[[int, int], bytes] | None, wanted: Wanted
-) -> tuple[dict[str, str | int | bytes | None], tuple[Row, ...]]:
+) -> tuple[Columns, tuple[Row, ...]]:
     """The columns of the object itself, and rows for its further attributes."""
+    columns, shape, rows = _own_like(scan, declared, wanted) or _own(scan, declared, wanted)
+    columns["frame_table"] = frames.locate(scan, shape, size, read)
+    return columns, rows
+
+
+def _own_like(scan: Scan, declared: bytes, wanted: Wanted) -> _Own | None:
+    """By what was made of those that it is like; None where more differs than a few texts."""
+    if scan.alike is None:
+        return None
+    values = scan.alike.values
+    own = _own_in(scan.alike.sample, declared, wanted)
+    if own is None or not _SHAPING.isdisjoint(values):
+        return None
+    columns = own.columns.copy()
+    for tag in values.keys() & keys.INSTANCE_TEXT.keys():
+        column = keys.INSTANCE_TEXT[tag]
+        text = columns[column] = _text(values, tag, declared)
+        if column == "instance_number":
+            columns["instance_number_value"] = _number(text)
+    return own._replace(columns=columns)
+
+
+@lru_cache(maxsize=64)
+def _own_in(sample: Sample, declared: bytes, wanted: Wanted) -> _Own | None:
+    """Of the object that others are like; None where such have further attributes."""
+    further = not wanted.further["I"].keys().isdisjoint(sample.scan.elements)
+    return None if further else _own(sample.scan, declared, wanted)
+
+
+def _own(scan: Scan, declared: bytes, wanted: Wanted) -> _Own:
     elements = scan.elements
     found = NOTHING
     if not wanted.further["I"].keys().isdisjoint(elements):
         found = further_at("I", wanted, elements, scan.encoding, declared)
-    columns: dict[str, str | int | bytes | None] = {
-        column: _text(elements, tag, declared) for tag, column in keys.INSTANCE_TEXT.items()
-    }
+    columns: Columns = {column: _text(elements, tag, declared) for tag, column in keys.INSTANCE_TEXT.items()}
     little = scan.encoding.little
     rows, cols = _us(elements, keys.ROWS, little), _us(elements, keys.COLUMNS, little)
     bits = _us(elements, keys.BITS_ALLOCATED, little)
@@ -332,10 +387,9 @@ def _instance(
         bits_allocated=bits if bits is not None and bits < 1 << 15 else None,
         frames=count if count is not None and -(1 << 31) <= count < 1 << 31 else None,
         attributes=found.json,
-        frame_table=frames.locate(scan, shape, size, read),
         availability="ONLINE",
     )
-    return columns, found.rows
+    return _Own(columns, shape, found.rows)
 
 
 def _us(elements: Elements, tag: int, little: bool) -> int | None:

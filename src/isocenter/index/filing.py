@@ -13,21 +13,19 @@ from isocenter.index.ledger import Ledger
 from isocenter.index.moving import followed
 from isocenter.index.non_patient import NonPatientFiling
 from isocenter.index.places import Places, SeriesPlace
+from isocenter.index.plain import PlainFiling
 from isocenter.index.records import Arrival, Outcome, Verdict
-from isocenter.index.sessions import Session
+from isocenter.index.rows import INSTANCE_COLUMNS, instance_row
+from isocenter.index.sessions import Session, SqliteSession
 from isocenter.index.supplementing import ATTRIBUTE_COLUMNS, supplement
-
-INSTANCE_TEXT = ("instance_number", "image_type", "content_date", "content_time", "attributes", "character_set")
-INSTANCE_NUMBERS = ("instance_number_value", "rows", "columns", "bits_allocated", "frames", "frame_table")
-INSTANCE_COLUMNS = (
-    *("series", "study", "sop_uid", "sop_class", "syntax", "store_key", "size", "offset", "digest", "source_aet"),
-    *("received_at", "availability", *INSTANCE_TEXT, *INSTANCE_NUMBERS),
-)
 
 _SAME_UID = "SELECT sop_uid, id, series, study, store_key, digest, rejected FROM instance WHERE sop_uid {any}"
 _REMOVED = "SELECT store_key, reason, kept_key FROM removal WHERE store_key {any}"
 _KEPT = frozenset({Verdict.STORED, Verdict.VERSION, Verdict.CONFLICT, Verdict.REPLACED})
 _REMOVED_AS = {"equal-duplicate": Verdict.EQUAL, "rejected-duplicate": Verdict.REJECTED}
+
+_FEW = 8
+"""Arrivals that are filed one by one where they are plain; of more the same rows are written together."""
 
 
 class Filing:
@@ -36,17 +34,26 @@ class Filing:
     def __init__(self, session: Session, places: Places) -> None:
         self._session = session
         self._places = places
+        # where others write too, the order of rows is the order of locks
+        self._plain = PlainFiling(session, places) if isinstance(session, SqliteSession) else None
         self._non_patient = NonPatientFiling(session)
         self._late: list[Arrival] = []
 
     def file(self, arrivals: Sequence[Arrival], now: int) -> list[Outcome | None]:
         """What became of each. No two may have the same SOP Instance UID. `now` in microseconds UTC."""
-        order = sorted(range(len(arrivals)), key=lambda i: _sort_key(arrivals[i]))
+        outcomes: list[Outcome | None] = [None] * len(arrivals)
+        left = list(range(len(arrivals)))
+        if self._plain is not None and len(left) <= _FEW:
+            for i, a in enumerate(arrivals):
+                outcomes[i] = self._plain.file(a, now)
+            left = [i for i in left if outcomes[i] is None]
+            if not left:
+                return outcomes
         ledger = Ledger(self._session, now)
+        order = sorted(left, key=lambda i: _sort_key(arrivals[i]))
         filed = self._file_sorted([arrivals[i] for i in order], ledger, now)
         ledger.close()
         self._settle_rejections([arrivals[i] for i in order], filed, now)
-        outcomes: list[Outcome | None] = [None] * len(arrivals)
         for i, outcome in zip(order, filed, strict=True):
             outcomes[i] = outcome
         return outcomes
@@ -160,34 +167,3 @@ def _sort_key(a: Arrival) -> tuple[str, str, str, str]:
 
 def _is_new(outcome: Outcome | None) -> bool:
     return outcome is not None and outcome.verdict in (Verdict.STORED, Verdict.REPLACED)
-
-
-def instance_row(a: Arrival, place: SeriesPlace) -> tuple[object, ...]:
-    """The values of `INSTANCE_COLUMNS`."""
-    own = a.instance.get
-    return (
-        place.level.id,
-        place.study.study.id,
-        a.sop_uid,
-        a.sop_class,
-        a.syntax,
-        a.store_key,
-        a.size,
-        a.offset,
-        a.digest,
-        a.source_aet,
-        a.received_at,
-        own("availability", "ONLINE"),
-        own("instance_number", ""),
-        own("image_type", ""),
-        own("content_date", ""),
-        own("content_time", ""),
-        own("attributes", ""),
-        own("character_set", ""),
-        own("instance_number_value"),
-        own("rows"),
-        own("columns"),
-        own("bits_allocated"),
-        own("frames"),
-        own("frame_table"),
-    )

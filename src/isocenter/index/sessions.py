@@ -23,7 +23,7 @@ log = telemetry.logger("index.writer")
 Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Sequence[Any]
 
-CHECKPOINT_PAGES = 2_000
+CHECKPOINT_PAGES = 4_000
 """Pages in the write-ahead log, as estimated, after which the writer moves them into the database."""
 RESTART_PAGES = 16_000
 """Pages after which it waits for readers, so that the log starts over from its beginning."""
@@ -114,10 +114,12 @@ class SqliteSession(Session):
         self._run = self._connection.execute
         self._pages = 0
         self._changed = 0
+        self._prepared: tuple[str, ...] = ()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with self._lock.held():
+        self._lock.enter()
+        try:
             self._run("BEGIN IMMEDIATE")
             try:
                 yield
@@ -127,6 +129,8 @@ class SqliteSession(Session):
                 if self._connection.in_transaction:
                     self._run("ROLLBACK")
                 raise
+        finally:
+            self._lock.leave()
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
         return self._run(sql, values).fetchall()
@@ -163,6 +167,18 @@ class SqliteSession(Session):
     def lock(self, table: str, ids: Sequence[int]) -> None:
         """The whole database is."""
 
+    def prepare(self, statements: Sequence[str]) -> None:
+        """Run `statements` on this connection and on every later one, which has what they make for itself."""
+        self._prepared += tuple(statements)
+        for statement in statements:
+            self._run(statement)
+
+    def run_through(self, sql: str, values: Values) -> int:
+        """Run a statement; the number of rows that it and the triggers behind it changed."""
+        before = self._connection.total_changes
+        self._run(sql, values)
+        return self._connection.total_changes - before
+
     def _note_pages(self) -> None:
         changed = self._connection.total_changes
         self._pages += _PAGES_A_COMMIT + _PAGES_A_ROW * (changed - self._changed)
@@ -189,6 +205,8 @@ class SqliteSession(Session):
         self._connection = self._database.sqlite_connection()
         self._run = self._connection.execute
         self._changed = 0
+        for statement in self._prepared:
+            self._run(statement)
 
     def close(self) -> None:
         if self._pages:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from isocenter.archive.coercing import Identity, Waiting, recast
+from isocenter.archive.coercing import Coerced, Identity, Waiting, recast
+from isocenter.archive.repeating import Recurring
 from isocenter.dicom import uids
 from isocenter.dicom.dataset import Element, encode
 from isocenter.dicom.scan import scan
@@ -26,8 +27,8 @@ RULES: tuple[dict[str, Any], ...] = (
 )
 
 
-def ruled(**options: Any) -> Coercion:
-    found = coercion(*RULES, **options)
+def ruled(rules: tuple[dict[str, Any], ...] = RULES, **options: Any) -> Coercion:
+    found = coercion(*rules, **options)
     assert found is not None
     return found
 
@@ -121,16 +122,49 @@ def test_damaged_objects_are_changed_or_pass_but_never_break(more: Any, at: int,
         max_size=8,
     ),
     st.sampled_from([uids.EXPLICIT_LE, uids.IMPLICIT_LE, uids.EXPLICIT_BE]),
+    st.sampled_from([RULES, RULES[:2]]),
 )
 @settings(max_examples=60, deadline=None)
-def test_what_came_before_does_not_matter(objects: list[tuple[str, str, int, int]], syntax: str) -> None:
-    shared = ruled()
+def test_what_came_before_does_not_matter(
+    objects: list[tuple[str, str, int, int]], syntax: str, rules: tuple[dict[str, Any], ...]
+) -> None:
+    shared, recurring = ruled(rules), Recurring()
     for patient, name, number, second in objects:
-        content = {**NAMED, **data_set(PatientID=patient, PatientName=name, InstanceNumber=str(number))}
-        data = encode({**content, 0x7FE00010: Element("OW", bytes(400))}, syntax)
+        own = data_set(PatientID=patient, PatientName=name, InstanceNumber=str(10**number), ImageComments="x" * number)
+        data = encode({**NAMED, **own, 0x7FE00010: Element("OW", bytes(400))}, syntax)
         made = []
-        for each in (shared, ruled()):
-            waiting = Waiting(each, Identity(CT, "1.2.3"), syntax, INDEXED, "", AT + second * 1_000_000)
-            assert waiting.feed([memoryview(data)]) is None
-            made.append(waiting.finish())
-        assert made[0] == made[1]
+        for each, known in ((shared, recurring), (shared, None), (ruled(rules), None)):
+            at = AT + second * 1_000_000
+            waiting = Waiting(each, Identity(CT, "1.2.3"), syntax, INDEXED, "", at, known)
+            decided = waiting.feed([memoryview(data)])
+            found, rest = (decided[0], decided[1]) if decided is not None else (waiting.finish(), [])
+            scanned = found.scan._replace(alike=None) if found.scan is not None else None
+            told = found.received._replace(length=0, stored=0, digest="") if found.received is not None else None
+            made.append((b"".join([found.head, *rest]), found._replace(head=b"", scan=scanned, received=told)))
+            assert_told(found, data, made[-1][0])
+        assert made[0] == made[1] == made[2]
+
+
+def test_what_a_series_has_in_common_is_decided_once_a_second() -> None:
+    shared, recurring, made = ruled(RULES[:2]), Recurring(), list[Coerced]()
+    for number in range(6):
+        own = data_set(InstanceNumber=str(10**number), ImageComments="x" * number)
+        data = encode({**NAMED, **own, 0x7FE00010: Element("OW", bytes(400))}, uids.EXPLICIT_LE)
+        waiting = Waiting(shared, Identity(CT, "1.2.3"), uids.EXPLICIT_LE, INDEXED, "", AT + number, recurring)
+        found = waiting.feed([memoryview(data)])
+        made.append(found[0] if found is not None else waiting.finish())
+    repeated = [each for each in made if each.scan is not None and each.scan.alike is not None]
+    assert len(repeated) == 3
+    assert all(each.outcome is repeated[0].outcome and each.outcome.changes for each in repeated)
+    later = Waiting(shared, Identity(CT, "1.2.3"), uids.EXPLICIT_LE, INDEXED, "", AT + 1_000_000, recurring)
+    decided = later.feed([memoryview(data)])
+    found_later = decided[0] if decided is not None else later.finish()
+    assert found_later.outcome.changes != repeated[0].outcome.changes
+
+
+def assert_told(found: Coerced, data: bytes, written: bytes) -> None:
+    """What is told of the bytes that came is so."""
+    if found.received is not None:
+        length, stored, digest = found.received
+        assert hashlib.sha256(data[:length]).hexdigest() == digest
+        assert data[length:] == written[stored:]

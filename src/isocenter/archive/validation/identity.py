@@ -16,7 +16,7 @@ def check(found: Scan, sop_class: str, sop_instance: str) -> None:
     if (own := _uid(found, _SOP_INSTANCE)) != sop_instance:
         how = "differs from the command's" if own else "is missing"
         raise Refused(Reason.SOP_INSTANCE_MISMATCH, f"SOP Instance UID of the data set {how}")
-    if (not _uid(found, _STUDY) or not _uid(found, _SERIES)) and sop_class not in MODEL_OF:
+    if not (_uid(found, _STUDY) and _uid(found, _SERIES)) and sop_class not in MODEL_OF:
         raise Refused(Reason.CANNOT_UNDERSTAND, "Study or Series Instance UID is missing")
 
 
