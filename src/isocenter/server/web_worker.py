@@ -29,6 +29,8 @@ from isocenter.server.auth import App, Receive, Scope, Send, Ticket, TokenAuth
 from isocenter.server.board import counts
 from isocenter.server.committing import polled
 from isocenter.server.deidentifying import profile
+from isocenter.server.http_protocol import Protocol
+from isocenter.server.process import keep_freed
 from isocenter.server.start_page import start_page, style
 from isocenter.server.supervisor import Worker
 from isocenter.server.tokens import Gate
@@ -56,6 +58,7 @@ def run(worker: Worker) -> None:
     """Serve until SIGTERM; then let the requests end that are under way."""
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn puts its own in place and gives this one back
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # its lines hold paths and the texts of errors
+    keep_freed()
     worker.listeners.close_dicom()
     worker.listeners.close_hl7()
     metrics.publish(worker.folder, worker.slot, worker.name)
@@ -73,7 +76,7 @@ def run(worker: Worker) -> None:
         application(worker, archive, services, watch, partial(holds_ticket, context)),
         lifespan="off",
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="websockets-sansio",
         ws_max_size=_MESSAGE,
         ws_per_message_deflate=False,

@@ -7,6 +7,7 @@ never waits for the loop; about two slices are in memory at any time.
 import asyncio
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from starlette.types import Receive
 
@@ -14,6 +15,9 @@ from isocenter.errors import Reason, Refused
 from isocenter.web.lanes import Lane
 from isocenter.web.problem import Problem
 
+BODY: Final = "isocenter.body"
+"""An extension of ASGI's scope (`server.http_protocol`): what to call in the place of `receive` for a body in larger
+pieces. They may be bytearrays, which nobody changes any more."""
 _ENOUGH = 128 << 10
 """Bytes worth a turn of the thread."""
 _MOST = 1 << 20

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope
 from isocenter.archive.rejection.rejected import view_of
 from isocenter.archive.retrieval.instances import Access, Located, View
 from isocenter.web import media
+from isocenter.web.body import BODY
 from isocenter.web.context import WebContext
 from isocenter.web.departing import Departing
 from isocenter.web.problem import bad_request
@@ -72,6 +73,12 @@ class Call:
     def laid(self, located: Located) -> Located | None:
         """An instance with what is laid over it for this client; None where it doesn't leave. Ask in a thread."""
         return located if self.departing is None else self.departing.laid(located)
+
+    @property
+    def body(self) -> Receive:
+        """What gives the body, in the largest pieces that can be had."""
+        found: Receive = self.scope.get("extensions", {}).get(BODY, self.receive)
+        return found
 
     @property
     def address(self) -> str:

@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from isocenter.archive.ingest import Ingest
 from isocenter.archive.rendering import Rendering
+from isocenter.archive.repeating import Recurring
 from isocenter.archive.retrieval.instances import Access
 from isocenter.archive.xpaths.workers import Selector
 from isocenter.config import HostedAE
@@ -111,6 +112,8 @@ class WebContext:
     """What is laid over objects as they leave, beside their edits."""
     stored_whole: Callable[[frozenset[str]], None] | None = None
     """Told of the studies of a STOW-RS request that was stored whole, before it is answered; asked in a thread."""
+    recurring: Recurring = field(default_factory=Recurring)
+    """What is known of the objects that came over HTTP."""
     rendering: Rendering = field(init=False)
     """What makes pictures."""
 

@@ -55,7 +55,7 @@ class Lanes:
         self.render = Lane("render", render, waiting)
         self.events = Lane("events", 1, max(waiting, 1) * 8)
         """What event channels read: each has at most one piece of work here."""
-        self.finishers = ThreadPoolExecutor(ingest, thread_name_prefix="web-finish")
+        self.finishers = ThreadPoolExecutor(6 * ingest, thread_name_prefix="web-finish")
         """Where parts of a STOW request are stored while the next ones arrive. Nothing there waits for a lane."""
 
     def close(self) -> None:

@@ -67,7 +67,8 @@ class Parser:
         self._lead = True
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """The events of the next bytes; exhaust it before the next call. Raises MalformedMultipart."""
+        """The events of the next bytes, which may be a bytearray that nobody changes any more; exhaust it before the
+        next call. Raises MalformedMultipart."""
         data = self._held + chunk if self._held else chunk
         self._held = b""
         view = memoryview(data)
@@ -125,7 +126,7 @@ class Parser:
     def _sure_end(self, data: bytes, at: int) -> int:
         """Where a delimiter may begin that the next bytes complete; the mark's only line end is its first byte."""
         line = data.rfind(b"\n", max(at, len(data) - len(self._mark)))
-        if line >= 0 and self._mark.startswith(data[line:]):
+        if line >= 0 and self._mark.startswith(bytes(data[line:])):
             return self._line_end_before(data, line, at)
         return len(data) - 1 if len(data) > at + self._lead and data[-1] == 0x0D else len(data)
 

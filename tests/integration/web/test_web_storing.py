@@ -97,6 +97,19 @@ def test_an_object_of_another_study_is_refused(web: Web) -> None:
     assert answer.status_code == 409
 
 
+@pytest.mark.req("I-STOW-ST-02")
+@pytest.mark.parametrize("step", [100, 700])
+def test_an_object_that_comes_slowly_is_of_the_study_that_it_says(web: Web, step: int) -> None:
+    client, archive = web
+    right, wrong = image(1), image(2, study="other")
+    body = multipart([part10(right), part10(wrong)])
+    pieces = (body[at : at + step] for at in range(0, len(body), step))
+    answer = client.post(f"/studies/{right.StudyInstanceUID}", content=pieces, headers=STOW)
+    assert answer.status_code == 202
+    assert [item["00081197"]["Value"][0] for item in answer.json()["00081198"]["Value"]] == [0xC409]
+    assert stored(archive) == 1
+
+
 def test_what_is_no_dicom_fails_alone(web: Web) -> None:
     client, archive = web
     answer = client.post("/studies", content=multipart([b"not dicom", part10(image(1)), b""]), headers=STOW)

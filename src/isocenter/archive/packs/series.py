@@ -51,6 +51,11 @@ class Metadata(Protocol):
         """Bytes of blocks that `segments` gives, if known."""
         ...
 
+    @property
+    def array(self) -> bytes | None:
+        """All of it as a JSON array, where that is in memory."""
+        ...
+
     def pieces(self) -> Iterator[bytes]:
         """The JSON."""
         ...
@@ -74,10 +79,18 @@ class _Entry:
     """The JSON of a series in memory, with its blocks as long as they are not yet in the store."""
 
     def __init__(self, pieces: list[bytes], blocks: list[Block] | None) -> None:
-        self.pieces = pieces
+        self.array = b"".join([b"[", *pieces, b"]"])
+        self._lengths = [len(piece) for piece in pieces]
         self.blocks = blocks
         self.segments: list[Segment] | None = None
-        self.length = sum(map(len, pieces))
+        self.length = len(self.array) - 2
+
+    def pieces(self) -> Iterator[bytes]:
+        """The JSON as it was given."""
+        at = 1
+        for length in self._lengths:
+            yield self.array[at : at + length]
+            at += length
 
 
 class Packs:
@@ -240,13 +253,14 @@ class _Kept:
     def __init__(self, entry: _Entry) -> None:
         self._entry = entry
         self.length: int | None = entry.length
+        self.array: bytes | None = entry.array
 
     @property
     def deflated_length(self) -> int | None:
         return sum(len(segment.blocks) for segment in self._compressed())
 
     def pieces(self) -> Iterator[bytes]:
-        return iter(self._entry.pieces)
+        return self._entry.pieces()
 
     def segments(self) -> Iterator[Segment]:
         return iter(self._compressed())
@@ -256,12 +270,14 @@ class _Kept:
 
     def _compressed(self) -> list[Segment]:
         if self._entry.segments is None:
-            self._entry.segments = [COMMA if piece == b"," else deflated(piece) for piece in self._entry.pieces]
+            self._entry.segments = [COMMA if piece == b"," else deflated(piece) for piece in self._entry.pieces()]
         return self._entry.segments
 
 
 class _Packed:
     """From the store."""
+
+    array: bytes | None = None
 
     def __init__(self, packs: Packs, one: Series, root: str, file: PackFile) -> None:
         self._packs, self._one, self._root, self._file = packs, one, root, file
@@ -300,6 +316,7 @@ class _Made:
 
     length: int | None = None
     deflated_length: int | None = None
+    array: bytes | None = None
 
     def __init__(self, packs: Packs, one: Series, root: str, *, kept: bool = True) -> None:
         """Not `kept`: a view of rejected objects too, which is nobody else's."""

@@ -24,7 +24,7 @@ from isocenter.errors import IsocenterError, Reason, Refused, Retriable
 from isocenter.web import media
 from isocenter.web.body import Inflater
 from isocenter.web.dicomweb import frame_media
-from isocenter.web.dicomweb.incoming import Incoming, Receiving, Taken
+from isocenter.web.dicomweb.incoming import Gathering, Incoming, Receiving, Taken
 from isocenter.web.multipart import Parser
 
 log = telemetry.logger("web.stow")
@@ -60,7 +60,8 @@ class Described(Incoming):
         study: str,
         parser: Parser | None,
         inflater: Inflater | None,
-        finishers: Executor | None = None,
+        finishers: Executor,
+        gathering: Gathering,
         *,
         kind: str = media.JSON,
         folder: str = "",
@@ -73,7 +74,7 @@ class Described(Incoming):
         self._file = tempfile.TemporaryFile(dir=folder or None)  # noqa: SIM115 - as long as the request
         self._models: list[_Stretch] = []
         self._values: dict[str, list[tuple[int, _Stretch]]] = {}
-        super().__init__(ingest, origin, study, parser, inflater, finishers)
+        super().__init__(ingest, origin, study, parser, inflater, finishers, gathering)
 
     def abandon(self) -> None:
         """The body broke off: nothing of it was an object yet."""
@@ -97,6 +98,7 @@ class Described(Incoming):
         if isinstance(part, _Waiting):
             self._keep(part)
         if not allowed:
+            self._gathering.complete()  # they are stored one after the other
             self._store()
             self._file.close()
 

@@ -14,7 +14,7 @@ from isocenter import telemetry
 from isocenter.archive.ingest import Origin, Reception, Stored
 from isocenter.dicom import part10
 from isocenter.dicom.deflate import Inflating
-from isocenter.dicom.elements import Window, encoding_of, walk_window
+from isocenter.dicom.elements import MalformedDataSet, Window, encoding_of, walk_window
 from isocenter.dicom.headers import NeedMore
 from isocenter.dicom.uids import transfer_syntax
 from isocenter.errors import IsocenterError, Reason, Refused, Retriable
@@ -28,7 +28,7 @@ _META_START = 512
 """Bytes with which it is worth trying to read a file's meta information."""
 _HEAD_LIMIT = 8 << 20
 """Bytes in which an object must have said what it is."""
-_OVERLAPPING = 6
+_OVERLAPPING = 11
 """Complete parts of one request that may be on their way to the disk while the next ones arrive."""
 _SOP_CLASS, _SOP_INSTANCE, _STUDY = 0x00080016, 0x00080018, 0x0020000D
 
@@ -70,6 +70,19 @@ class Part(Protocol):
         """Let go of what was received."""
 
 
+class Gathering(Protocol):
+    """Told which objects of a body may still be filed, so that it may wait for them (`together`)."""
+
+    def began(self) -> None:
+        """One more."""
+
+    def ended(self) -> None:
+        """One less."""
+
+    def complete(self) -> None:
+        """There will be no others."""
+
+
 class Incoming:
     """One STOW-RS body: fed with its bytes, it stores the objects one after another and keeps what became of each."""
 
@@ -80,10 +93,12 @@ class Incoming:
         study: str,
         parser: Parser | None,
         inflater: Inflater | None,
-        finishers: Executor | None = None,
+        finishers: Executor,
+        gathering: Gathering,
     ) -> None:
+        """`finishers`: the threads that store complete parts while the next ones arrive."""
         self._ingest, self._origin, self._study = ingest, origin, study
-        self._finishers = finishers
+        self._finishers, self._gathering = finishers, gathering
         self._complete: Part | None = None
         self._finishing: deque[Future[Taken]] = deque()
         self._parser, self._inflater = parser, inflater
@@ -158,14 +173,24 @@ class Incoming:
         the index commits several at once.
         """
         part, self._complete = self._complete, None
-        if part is not None and allowed and self._finishers is not None:
-            self._finishing.append(self._finishers.submit(part.finish))
+        if part is not None:
+            self._gathering.began()
+        if not allowed:
+            self._gathering.complete()
+        if part is not None and allowed:
+            self._finishing.append(self._finishers.submit(self._finished, part))
             part = None
-        last = part.finish() if part is not None else None
+        last = self._finished(part) if part is not None else None
         while len(self._finishing) > allowed:
             self.taken.append(self._finishing.popleft().result())
         if last is not None:
             self.taken.append(last)
+
+    def _finished(self, part: Part) -> Taken:
+        try:
+            return part.finish()
+        finally:
+            self._gathering.ended()
 
     def _begin(self, headers: dict[str, str]) -> None:
         self._settle(_OVERLAPPING)
@@ -192,12 +217,15 @@ class _Part:
         if self._refusal is not None:
             return
         try:
-            if self._reception is not None:
+            while view and self._reception is None:
+                more = self._wanted - len(self._head)
+                self._head += view[:more]
+                view = view[more:]
+                if len(self._head) >= self._wanted:
+                    self._start(view)
+                    view = view if self._reception is None else view[:0]
+            if view and self._reception is not None:
                 self._reception.write([view])
-                return
-            self._head += view
-            if len(self._head) >= self._wanted:
-                self._start(whole=False)
         except IsocenterError as refusal:
             self._refuse(refusal)
 
@@ -205,7 +233,7 @@ class _Part:
         """The file is whole: what became of it."""
         try:
             if self._refusal is None and self._reception is None:
-                self._start(whole=True)
+                self._start(None)
             if self._refusal is None and self._reception is not None:
                 reception, self._reception = self._reception, None
                 return self._taken(stored=reception.finish())
@@ -230,8 +258,10 @@ class _Part:
         self.abandon()
         log.warning("stow.refused", reason=refusal.reason, passing=isinstance(refusal, Retriable))
 
-    def _start(self, *, whole: bool) -> None:
-        """Begin the reception as soon as enough of the file is there."""
+    def _start(self, rest: memoryview | None) -> None:
+        """Begin the reception as soon as enough of the file is there. `rest` comes behind the head; None: the file ends
+        with it."""
+        whole = rest is None
         try:
             header = self._header or part10.read_header(bytes(self._head), whole=whole)
             if not header.sop_instance or not header.sop_class or self._study:
@@ -245,8 +275,9 @@ class _Part:
         data = memoryview(bytes(self._head))[header.offset :]
         self._head = bytearray()
         self._reception = self._ingest.receive(self._origin(), header.sop_class, header.sop_instance, header.syntax)
-        if data:
-            self._reception.write([data])
+        views = [view for view in (data, rest) if view]
+        if views:
+            self._reception.write(views)
 
     def _identified(self, header: part10.FileHeader, whole: bool) -> part10.FileHeader:
         """`header` with the UIDs that the data set itself has, once its study is the one that the request names."""
@@ -273,9 +304,14 @@ def _identity(data: bytes, syntax: str, whole: bool) -> dict[int, str]:
     else:
         window = Window.over(data, whole=whole)
     found: dict[int, str] = {}
-    for event in walk_window(window, encoding_of(syntax)):
-        if event.depth == 0 and event.tag in (_SOP_CLASS, _SOP_INSTANCE, _STUDY):
-            found[event.tag] = window.bytes_at(event.offset, event.length).decode("ascii", "replace").strip("\0 ")
-        if event.depth == 0 and event.tag >= _STUDY:
-            break
+    try:
+        for event in walk_window(window, encoding_of(syntax)):
+            if event.depth == 0 and event.tag in (_SOP_CLASS, _SOP_INSTANCE, _STUDY):
+                found[event.tag] = window.bytes_at(event.offset, event.length).decode("ascii", "replace").strip("\0 ")
+            if event.depth == 0 and event.tag >= _STUDY:
+                break
+    except MalformedDataSet as fault:
+        if whole:
+            raise
+        raise NeedMore(2 * len(data)) from fault  # a value that goes on behind a beginning looks like that
     return found

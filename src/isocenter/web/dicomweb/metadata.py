@@ -87,6 +87,8 @@ def _series(call: Call, kind: str) -> Reply:
     if coding and not source.gzip:
         headers["Content-Encoding"] = coding
         return Reply(200, headers, source=Pieces(encoded(coding, source.pieces()), None, source.close), lane=lane)
+    if source.array is not None:
+        return Reply(200, headers, source.array)
     if source.gzip:
         headers["Content-Encoding"] = "gzip"
     return Reply(200, headers, source=Pieces(source.pieces(), source.length, source.close), lane=lane)
@@ -144,6 +146,8 @@ class _Source:
         self._first: Metadata | None = call.context.packs.series(found[0], call.root)
         self.gzip = gzip
         self.length = self._length()
+        self.array = self._first.array if len(found) == 1 and not gzip else None
+        """The answer, where it is in memory whole."""
 
     def pieces(self) -> Iterator[bytes]:
         """The answer."""

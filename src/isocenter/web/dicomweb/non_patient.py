@@ -49,7 +49,7 @@ def resources() -> Iterator[tuple[str, Mapping[str, Handler]]]:
 
 async def store(name: str, call: Call) -> Reply:
     """POST /{npi-name} and /{npi-name}/{uid}: what the studies resource takes, of this category alone."""
-    return await taken_in(call, _Gate(call.context.ingest, name, call.path.get("uid", "")))
+    return await taken_in(call, lambda ingest: _Gate(ingest, name, call.path.get("uid", "")))
 
 
 class _Gate:

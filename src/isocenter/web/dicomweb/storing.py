@@ -5,9 +5,11 @@ one `application/dicom` object by itself; or metadata in `application/dicom+json
 bulk data, and where there is none the metadata by itself.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
+from typing import cast
 
-from isocenter.archive.ingest import Origin
+from isocenter.archive.ingest import Ingest, Origin
 from isocenter.archive.validation.levels import inspection_of
 from isocenter.archive.validation.workers import tables_in
 from isocenter.config import HostedAE
@@ -20,6 +22,7 @@ from isocenter.web.call import Call
 from isocenter.web.dicomweb.described import MODELS, Described
 from isocenter.web.dicomweb.incoming import Incoming, Receiving
 from isocenter.web.dicomweb.store_response import module, status_of
+from isocenter.web.dicomweb.together import Filing, Together, filing_with
 from isocenter.web.multipart import Parser
 from isocenter.web.problem import RETRY_AFTER, Problem, bad_request
 from isocenter.web.reply import Reply
@@ -27,18 +30,22 @@ from isocenter.web.reply import Reply
 
 async def store(call: Call) -> Reply:
     """POST /studies and /studies/{study}."""
-    return await taken_in(call, call.context.ingest, call.path.get("study", ""))
+    return await taken_in(call, _open, call.path.get("study", ""))
 
 
-async def taken_in(call: Call, ingest: Receiving, study: str = "") -> Reply:
-    """Store the body's objects through `ingest`, those of `study` alone where it is given."""
+def _open(ingest: Ingest) -> Receiving:
+    return ingest
+
+
+async def taken_in(call: Call, gate: Callable[[Ingest], Receiving], study: str = "") -> Reply:
+    """Store the body's objects through `gate` of the archive's door, those of `study` alone where it is given."""
     xml = _wants_xml(call)
     settings, lanes = call.context.settings, call.context.lanes
     if settings.max_body and int(call.headers.get("content-length") or 0) > settings.max_body:
         raise Problem(413, f"the body is larger than {settings.max_body} bytes")
-    incoming = _incoming(call, ingest, study)
+    incoming = _incoming(call, gate, study)
     try:
-        await pump(call.receive, lanes.ingest, incoming.work, settings.max_body)
+        await pump(call.body, lanes.ingest, incoming.work, settings.max_body)
     except Disconnected:
         return Reply(400)
     finally:
@@ -51,14 +58,16 @@ async def taken_in(call: Call, ingest: Receiving, study: str = "") -> Reply:
     return reply
 
 
-def _incoming(call: Call, ingest: Receiving, study: str) -> Incoming:
+def _incoming(call: Call, gate: Callable[[Ingest], Receiving], study: str) -> Incoming:
     """What takes the body. Raises Problem 415."""
     context = call.context
     kind = media.parse(call.headers.get("content-type", ""))
     if kind is None:
         raise Problem(415, "a Content-Type is needed")
     parser = Parser(kind.parameters.get("boundary", "")) if kind.multipart else None
-    given = (ingest, partial(_origin, call), study, parser, _inflater(call), context.lanes.finishers)
+    together = Together(cast(Filing, context.ingest.writer))
+    ingest = gate(filing_with(context.ingest, together))
+    given = (ingest, cache(partial(_origin, call)), study, parser, _inflater(call), context.lanes.finishers, together)
     if kind.root in MODELS:
         return Described(*given, kind=kind.root, folder=context.settings.folder, floor=context.settings.floor)
     if kind.root == media.DICOM or (kind.multipart and kind.root in (media.OCTETS, "*/*")):
@@ -78,6 +87,7 @@ def _origin(call: Call) -> Origin:
         policy=policy,
         inspection=inspection,
         coercion=_coercion(call, ae),
+        recurring=call.context.recurring,
     )
 
 
