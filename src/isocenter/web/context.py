@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from starlette.types import Scope
 
+from isocenter.archive.counting import Counts
 from isocenter.archive.ingest import Ingest
 from isocenter.archive.rendering import Rendering
 from isocenter.archive.repeating import Recurring
@@ -114,6 +115,8 @@ class WebContext:
     """Told of the studies of a STOW-RS request that was stored whole, before it is answered; asked in a thread."""
     recurring: Recurring = field(default_factory=Recurring)
     """What is known of the objects that came over HTTP."""
+    counts: Counts = field(default_factory=Counts)
+    """How many matched searches before."""
     rendering: Rendering = field(init=False)
     """What makes pictures."""
 

@@ -150,7 +150,7 @@ def _run(call: Call, level: Level, query: Query, form: Form, warnings: list[str]
                 break
     total = query.offset + len(gathered)
     if not whole or query.limit is not None or (query.offset and not gathered):
-        total = archive_query.count(database, query, _COUNTED)
+        total = call.context.counts.count(database, query, _COUNTED)
     headers = {"Content-Type": form.content_type, "Cache-Control": "no-store"}
     headers["X-Total-Count"] = str(total) if total <= _COUNTED else f"{_COUNTED}+"
     if settings.limit and query.limit == settings.limit and total > query.offset + settings.limit:
