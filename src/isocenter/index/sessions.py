@@ -23,7 +23,7 @@ log = telemetry.logger("index.writer")
 Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Sequence[Any]
 
-CHECKPOINT_PAGES = 4_000
+CHECKPOINT_PAGES = 2_000
 """Pages in the write-ahead log, as estimated, after which the writer moves them into the database."""
 RESTART_PAGES = 16_000
 """Pages after which it waits for readers, so that the log starts over from its beginning."""

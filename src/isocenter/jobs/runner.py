@@ -82,8 +82,12 @@ class Runner:
         lease: float = LEASE,
         poll: float = POLL,
         most_attempts: int = MOST_ATTEMPTS,
+        begin: Callable[[], None] | None = None,
     ) -> None:
+        """`begin` notes in the queue what is to be there, before the first job is looked for. Where the database can't
+        take it, it is tried again until it can: a full disk keeps no server from starting."""
         self._queue = queue
+        self._begin = begin
         self._handlers = dict(handlers)
         self._lease = lease
         self._poll = poll
@@ -145,6 +149,9 @@ class Runner:
             while not self._stopping.is_set():
                 self._wake.clear()
                 try:
+                    if self._begin is not None:
+                        self._begin()
+                        self._begin = None
                     leased = self._queue.lease(self._handlers, self._owner, self._lease)
                 except Exception as fault:
                     log.error("queue.failed", exc_info=True, fault=type(fault).__name__)

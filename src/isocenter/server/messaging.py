@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 from isocenter.config import Settings
@@ -52,31 +53,28 @@ def runner(archive: Archive, settings: Settings, queue: Queue) -> Runner:
     """What carries out the jobs that send messages, a thread a destination; and those that process some again, where
     no process of this installation takes messages."""
     threads = min(len(settings.hl7.destinations), _SENDINGS) + 1
-    handlers = dict(sending(archive, settings, queue))
+    outbox = Outbox(archive.database, settings.hl7, queue)
+
+    def context() -> ssl.SSLContext:
+        return tls.client_context(settings.tls, check_name=settings.tls.check_names)
+
+    handlers: dict[str, Handler] = {SEND: Sender(outbox, settings.hl7, context).handle}
     if not settings.hl7_listens:
         handlers |= replaying(lambda: reception(archive, settings))
-    return Runner(queue, handlers, threads=threads)
+
+    def begin() -> None:
+        for destination in outbox.waiting():
+            queue.enqueue(SEND, {"destination": destination}, unique_key=destination)
+
+    return Runner(queue, handlers, threads=threads, begin=begin)
 
 
 def replays(archive: Archive, settings: Settings, taking: Reception) -> Runner:
     """What carries out the jobs that process messages again, in the process that takes messages: each waits for its
     turn among those of its feed that come in."""
     queue = Queue(archive.database)
-    if settings.sqlite:
-        committing.release_dead(queue)
-    return Runner(queue, replaying(lambda: taking))
-
-
-def sending(archive: Archive, settings: Settings, queue: Queue) -> Mapping[str, Handler]:
-    """The handler of the jobs that send, with a job for each destination that something waits for."""
-    outbox = Outbox(archive.database, settings.hl7, queue)
-
-    def context() -> ssl.SSLContext:
-        return tls.client_context(settings.tls, check_name=settings.tls.check_names)
-
-    for destination in outbox.waiting():
-        queue.enqueue(SEND, {"destination": destination}, unique_key=destination)
-    return {SEND: Sender(outbox, settings.hl7, context).handle}
+    begin = partial(committing.release_dead, queue) if settings.sqlite else None
+    return Runner(queue, replaying(lambda: taking), begin=begin)
 
 
 def replaying(taking: Callable[[], Reception]) -> Mapping[str, Handler]:

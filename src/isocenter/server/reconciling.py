@@ -84,8 +84,11 @@ def runner(archive: Archive, settings: Settings, directory: Directory, peers: Pe
         following.FOLLOWING: feed.handle,
         following.NEW_STUDY: new.handle,
     }
-    queue.enqueue(following.FOLLOWING, unique_key=following.FOLLOWING)
-    return Runner(queue, handlers, threads=1 + _at_once(settings))
+
+    def begin() -> None:
+        queue.enqueue(following.FOLLOWING, unique_key=following.FOLLOWING)
+
+    return Runner(queue, handlers, threads=1 + _at_once(settings), begin=begin)
 
 
 def _at_once(settings: Settings) -> int:

@@ -127,7 +127,15 @@ def jobs(worker: Worker) -> None:
     handlers |= messaging.purging(archive, worker.settings)
     handlers |= notifying.follower(archive, worker.settings)
     handlers |= registering.following(archive)
-    runner = Runner(queue, handlers, threads=2)
+
+    def begin() -> None:
+        if worker.settings.sqlite:
+            committing.release_dead(queue)
+        for kind in handlers:
+            queue.enqueue(kind, unique_key=kind)
+        stepping.begin(queue)
+
+    runner = Runner(queue, handlers, threads=2, begin=begin)
     # what waits for peers has threads of its own, so that a slow one holds up nothing but what is meant for it
     directory = Watch(worker.settings, archive.database)
     peers = Peers(worker.settings, directory, Turns(worker.settings.run_folder))
@@ -143,11 +151,6 @@ def jobs(worker: Worker) -> None:
     notices = notifying.runner(archive, worker.settings, queue, directory, peers)
     at_once = worker.settings.compression.studies
     compression = Runner(queue, compressing.handlers(archive, worker.settings), threads=at_once)
-    if worker.settings.sqlite:
-        committing.release_dead(queue)
-    for kind in handlers:
-        queue.enqueue(kind, unique_key=kind)
-    stepping.begin(queue)
     for each in (runner, calls, steps, sendings, messages, reconciliation, notices, compression):
         each.start()
     worker.ready()
