@@ -8,6 +8,7 @@ server wires them.
 Objects are made of plain values, so that a test may put anything into them.
 """
 
+import atexit
 import hashlib
 import socket
 import struct
@@ -382,6 +383,10 @@ def listening(*destinations: Destination) -> Iterator[None]:
 
 
 def unused_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port of this machine that nobody listens on, and that is given to nobody else who lets the system choose: only
+    who names it can listen there, as servers may that set SO_REUSEADDR."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    atexit.register(reserved.close)
+    return int(reserved.getsockname()[1])

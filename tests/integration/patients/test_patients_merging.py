@@ -7,13 +7,14 @@ import pytest
 
 from archives import running, study_uid
 from hospital import ADMISSION, BIRTH, LOCATION, NAME, SEX, WHO, Hospital
+from isocenter.archive.edits.checks import Target
 from isocenter.archive.edits.history import history
 from isocenter.archive.edits.making import Who
 from isocenter.dicom.uids import new_uid
 from isocenter.errors import Refused
 from isocenter.hl7.errors import Condition, MessageError
 from isocenter.workflow.orders.handler import Orders
-from isocenter.workflow.worklist.attributes import text
+from isocenter.workflow.worklist.attributes import text, written
 from isocenter.workflow.worklist.states import State
 from procedure_steps import begun, report
 
@@ -149,6 +150,49 @@ def test_the_merge_the_other_way_round_afterwards(house: Hospital) -> None:
     assert house.entry("O1").identity == house.step(1).identity == "\\A"
     house.undo()
     assert house.state() == between
+
+
+def test_a_merge_that_turned_another_round_is_not_undone_before_what_came_since(house: Hospital) -> None:
+    """Of which of the two the update is can't be told once they are two again."""
+    everywhere(house)
+    other = house.archived(2, patient="B", name="Roe^R")
+    before = house.state()
+    house.adt("A40", "PID|||B||Roe^R", "MRG|A")
+    house.adt("A40", "PID|||A||Doe^Jane", "MRG|B")
+    house.adt("A08", "PID|||B||Poe^P")
+    update, turn, merge = house.events()
+    done = house.state()
+    for each, later in ((turn, update), (merge, turn)):
+        with pytest.raises(Refused, match=f"event {later.id} came later: take that back first"):
+            house.undo(each.id)
+    assert (house.state(), house.events()) == (done, [update, turn, merge])
+    for each in (update, turn, merge):
+        house.undo(each.id)
+    assert house.studies() == {study_uid(1): ("\\A", "Doe^Jane"), other: ("\\B", "Roe^R")}
+    assert house.state() == before
+
+
+@pytest.mark.parametrize("message", [("A40", ROE, "MRG|A"), ("A08", ROE)])
+@pytest.mark.parametrize("merged", [True, False])
+def test_what_a_person_has_made_of_who_was_corrected_goes_first(
+    house: Hospital, message: tuple[str, ...], merged: bool
+) -> None:
+    everywhere(house)
+    house.archived(2, patient="B", name="Roe^R")
+    house.archived(3, patient="C", name="Poe^P")
+    before = house.state()
+    house.adt(*message)
+    if merged:
+        house.edits.merge_patients("\\B", "\\C", WHO)
+    else:
+        house.edits.attributes(Target.patient("\\B"), written("00100020", "X"), WHO)
+    done, latest = house.state(), house.archive.rows("edit")[-1]
+    with pytest.raises(Refused, match=f"edit {latest.uid} came later"):
+        house.undo()
+    assert house.state() == done
+    house.edits.revert(latest.uid, WHO)
+    house.undo()
+    assert house.state() == before
 
 
 def test_several_patients_in_one_message(house: Hospital) -> None:

@@ -184,33 +184,16 @@ class Archived:
         """Take edits back, the latest first. Raises Refused where others stand on them.
 
         Where they are of a merge (`structural`), what a patient has been called since does not stand in the way: the
-        one who stays keeps that; one who had but got another number is called again what he was. What was said under
-        a number that nobody has any more went with it.
+        one who stays keeps that.
         """
-        left: dict[str, Any] = {}
         patients = set[str]()
         for uid in uids:
             with self._database.reading() as connection:
                 past = edit_of(connection, uid)
                 later = later_edits(connection, past)
                 gone = _is_gone(connection, past)
-                left_over = [each for each in later if _is_left_over(connection, each)]
             patients |= {str(past.arguments.get("identity", "")), str(past.old.get("identity_after", ""))}
-            if gone:
-                if not self._revert_below(past, later, who):
-                    self._revert_renamed(past, who)
-                continue
-            for each in left_over:
-                self._edits.revert(each, who)
-                later.remove(each)
-            if past.kind != "attributes" or not structural:
-                self._edits.revert(uid, who)
-            elif _renames(past.arguments):
-                self._edits.revert(uid, who)
-                self.update(str(past.arguments["identity"]), left, who)
-            elif later:
-                left = {tag: old["value"] for tag, old in past.old["values"].items()}
-            else:
+            if not _stays(past, structural=structural, gone=gone, followed=bool(later)):
                 self._edits.revert(uid, who)
         self._revert_left(patients, who)
 
@@ -226,41 +209,23 @@ class Archived:
             if free:
                 self._edits.revert(uid, who)
 
-    def _revert_renamed(self, past: Past, who: Who) -> None:
-        """Take back what was said of a patient who has got a former number back since, and is called so still."""
-        if past.kind != "attributes":
-            return
-        with self._database.reading() as connection:
-            now = called_now(connection, str(past.old.get("identity_after", "")))
-            stands = _stands(connection, past, now)
-        if stands:
-            self._edits.revert(past.uid, who)
-
-    def _revert_below(self, past: Past, later: Iterable[str], who: Who) -> bool:
-        """Take back what was said of a patient whom late objects of hers have merged away since: that is made again.
-        False where there are none."""
-        if past.kind != "attributes":
-            return False
-        with self._database.reading() as connection:
-            merges = [one for one in (edit_of(connection, uid) for uid in later) if one.kind == "merge-patients"]
-            models = [model_of(connection, one.arguments["identity"]) or {} for one in merges]
-        for one in merges:
-            self._edits.revert(one.uid, who)
-        if merges:
-            self.revert([past.uid], who, structural=False)
-        for one, model in zip(merges, models, strict=True):
-            self.merge(**one.arguments, changes=_given(model), who=Who(one.actor, one.reason))
-        return bool(merges)
-
 
 def _is_gone(connection: Connection, past: Past) -> bool:
     """Whether it went with a merge that was taken back: a study that was moved is its former patient's again, or the
-    patient who was corrected got his own number back."""
+    patient who was corrected is none any more."""
     if past.kind == "attributes":
         return model_of(connection, str(past.old.get("identity_after", ""))) is None
     if past.kind != "move-study":
         return False
     return bool(patient_of(connection, str(past.arguments["study_uid"])) == past.old["patient"]["identity"])
+
+
+def _stays(past: Past, *, structural: bool, gone: bool, followed: bool) -> bool:
+    """Whether there is nothing to be taken back, or not yet. A correction of one whom a person has merged away since,
+    or given another number (`gone` and `followed`), can't be: taking it back is refused."""
+    if past.kind != "attributes" or _renames(past.arguments):
+        return gone
+    return not followed if gone else structural and followed
 
 
 def _is_left_over(connection: Connection, uid: str) -> bool:

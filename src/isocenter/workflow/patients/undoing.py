@@ -152,13 +152,9 @@ class Undoing:
     def _take_back(self, connection: Connection, one: Done, who: Who) -> None:
         if one.undone_at:
             return
-        identity = one.identity
-        if one.kind not in _STRUCTURAL:  # she may have got her former number back
-            identity = registered.current(connection, one.identity)
         for holder in self._holders:
-            held = one.undo.get("held", {}).get(holder.name, [])
-            before = [(each[0], identity if each[1] == one.identity else each[1], each[2], each[3]) for each in held]
-            holders.take_back(connection, holder, identity, before)
+            before = one.undo.get("held", {}).get(holder.name, [])
+            holders.take_back(connection, holder, one.identity, before)
         self._register.take_back(connection, one.undo["before"], one.undo["after"])
         names = [each for each in (one.identity, one.prior) if each]
         rebase(connection, one.id, [each for name in names for each in registered.family(connection, name)], one.undo)
@@ -187,11 +183,19 @@ def _merged_before(together: Iterable[Done]) -> dict[str, str]:
 
 def _later(connection: Connection, one: Done) -> list[Done]:
     """Events that stand on what `one` did: later ones of the same patients that say who is who; and where `one` says
-    what patients are called, all later ones."""
+    what patients are called, or gave one a number back, all later ones."""
     c = patient_event.c
+    every = one.kind not in _STRUCTURAL or _gave_back(one)
     names = [each for each in (one.identity, one.prior) if each]
-    if one.kind not in _STRUCTURAL:  # by whatever number they name her
+    if every:  # by whatever number they name her
         names = sorted({each for name in names for each in registered.family(connection, name)})
     query = select(*_COLUMNS).where(c.id > one.id, c.undone_at == 0, c.identity.in_(names) | c.prior.in_(names))
     found = [_done(row) for row in connection.execute(query.order_by(c.id.desc()))]
-    return [each for each in found if one.kind not in _STRUCTURAL or each.kind in _STRUCTURAL]
+    return [each for each in found if every or each.kind in _STRUCTURAL]
+
+
+def _gave_back(one: Done) -> bool:
+    """Whether a patient has got a number by this merge that had been merged into his own. Both numbers are of one
+    patient, before and after: which of the two who were merged a later update is of can't be told."""
+    was = one.undo.get("before", {}).get(one.identity)
+    return one.kind == Does.MERGE and was is not None and bool(was["merged_into"])
