@@ -117,7 +117,7 @@ BULK = st.sampled_from(
 CODES = st.sampled_from(["113001^DCM", "113001", "x", "^"])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_nothing_is_answered_500(site: tuple[httpx.Client, Archive], data: st.DataObject) -> None:
     client, _ = site
