@@ -12,10 +12,11 @@ import pytest
 from senders import Book, sample, send
 from servers import Server, until
 
-CALLS = "openat,fsync,fdatasync,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg"
+CALLS = "openat,unlink,unlinkat,fsync,fdatasync,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg"
 SYNCS = ("fsync", "fdatasync")
 WRITES = ("write", "writev", "pwrite64", "pwritev", "pwritev2")
 SENDS = ("sendto", "sendmsg", *WRITES)
+NAMES = ("openat", "unlink", "unlinkat")
 P_DATA = '"\\x04'
 OBJECTS, AGAIN = 40, 2
 
@@ -33,7 +34,8 @@ class Call(NamedTuple):
 
 _LINE = re.compile(r"^(\d+) +(?:(\w+)\((.*)|<\.\.\. (\w+) resumed>(.*))$")
 _TARGET = re.compile(r"^\d+<(.*?)>[,)\s]")
-_CREATED = re.compile(r"O_CREAT.* = \d+<(.*?)>$")
+_OPENED = re.compile(r" = \d+<(.*?)>$")
+_UNLINKED = re.compile(r'"(/.*?)".* = 0$')
 
 
 def calls(trace: Path) -> Iterator[Call]:
@@ -44,7 +46,7 @@ def calls(trace: Path) -> Iterator[Call]:
             continue
         pid, name, text, resumed, rest = found.groups()
         if resumed:
-            if resumed in SYNCS or resumed in SENDS or resumed == "openat":
+            if resumed in SYNCS or resumed in SENDS or resumed in NAMES:
                 name, target, text = begun.pop(pid)
                 yield Call(False, True, name, target, text + rest)
             continue
@@ -69,6 +71,8 @@ class Disk:
     """What changed since the last sync that covers it began."""
     syncing: dict[str, set[Change]] = field(default_factory=dict)
     """Syncs under way, by path, and what they will have made durable: not what changes meanwhile."""
+    named: set[str] = field(default_factory=set)
+    """Files that exist: to open one of them again, O_CREAT or not, makes no name."""
     story: list[tuple[str, str]] = field(default_factory=list)
     """Since the last response: ("write", path) and, where they end, ("sync", path)."""
 
@@ -76,10 +80,8 @@ class Disk:
         """Take one call into account."""
         if call.name in SYNCS:
             self._sync(call)
-        elif call.name == "openat":
-            created = _CREATED.search(call.text)
-            if call.ends and created:
-                self._change(("name", created.group(1)))
+        elif call.name in NAMES:
+            self._name(call)
         elif call.target.startswith("/"):
             self._change(("content", call.target))
             self.story.append(("write", call.target))
@@ -90,6 +92,18 @@ class Disk:
         if call.ends and call.text.rstrip().endswith("= 0"):
             self.dirty -= self.syncing.pop(call.target, set())
             self.story.append(("sync", call.target))
+
+    def _name(self, call: Call) -> None:
+        if not call.ends:
+            return
+        if call.name == "openat":
+            opened = _OPENED.search(call.text)
+            if opened and opened.group(1) not in self.named and "O_CREAT" in call.text:
+                self._change(("name", opened.group(1)))
+            if opened:
+                self.named.add(opened.group(1))
+        elif gone := _UNLINKED.search(call.text):
+            self.named.discard(gone.group(1))
 
     def _change(self, change: Change) -> None:
         self.dirty.add(change)
@@ -221,6 +235,10 @@ def test_the_order_test_would_notice(tmp_path: Path) -> None:
     assert verdict(write, sync, log, log_sync, answer)
     assert verdict(create, folder, write, sync, log, log_sync, answer)
     assert not verdict(create, write, sync, log, log_sync, answer)
+    again = f'9  openat(AT_FDCWD, "x", O_RDWR|O_CREAT, 0600) = 6<{stored}>'
+    gone = f'9  unlink("{stored}") = 0'
+    assert verdict(create, folder, again, write, sync, log, log_sync, answer)
+    assert not verdict(create, folder, gone, again, write, sync, log, log_sync, answer)
     assert verdict(write, sync, log, begun, ended, answer)
     assert not verdict(write, log, log_sync, answer)
     assert not verdict(write, sync, log, answer)
