@@ -5,7 +5,9 @@ left out and named. Runs interleave the peers (every peer, then every peer again
 medians, and ratios are taken within a run.
 """
 
+import atexit
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -27,6 +29,24 @@ POSTGRES = Path("/usr/lib/postgresql/15/bin")
 PROMPT = {**os.environ, "TCP_NODELAY": "1"}
 """DCMTK leaves Nagle's algorithm on without this: the kinder setting for the peers."""
 NAGLE = {k: v for k, v in os.environ.items() if k != "TCP_NODELAY"}
+
+
+_emptied = itertools.count()
+
+
+def put_away(folder: Path) -> None:
+    """Take what an earlier run left out of the way: its files are emptied now and removed when the program ends.
+
+    A file system that was just given many inodes back looks at each of them again whenever a file is made (ext4
+    without a journal does so for one to six minutes), and that would be measured."""
+    if not folder.is_dir():
+        return
+    away = folder.with_name(f"{folder.name}.away.{os.getpid()}.{next(_emptied)}")
+    folder.rename(away)
+    for path in away.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.truncate(path, 0)
+    atexit.register(shutil.rmtree, away, ignore_errors=True)
 
 
 def free_port() -> int:
@@ -57,7 +77,7 @@ class Peer:
 
     def start(self, sink: int = 0) -> "Peer":
         """Start on an empty folder; returns when a C-ECHO succeeds. `sink`: port of the C-MOVE destination BENCH."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        put_away(self.folder)
         self.folder.mkdir(parents=True)
         self.sink = sink
         self.spawn(self.command())
@@ -193,7 +213,7 @@ class OrthancPostgres(Orthanc):
 
 def start_postgres(peer: Peer, data: Path, port: int) -> None:
     """A throwaway PostgreSQL on loopback, among `peer`'s processes."""
-    shutil.rmtree(data, ignore_errors=True)
+    put_away(data)
     data.mkdir(parents=True)
     shutil.chown(data, "postgres", "postgres")
     initdb = [str(POSTGRES / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres"]
