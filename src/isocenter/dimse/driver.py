@@ -121,7 +121,7 @@ class Driver:
             try:
                 self._arrived(self._transport.receive_into(self.layer.receive_buffer()))
             except Quiet:
-                continue
+                continue  # the time left is looked at above
             if self.layer.close_transport and not self._queue:
                 return Aborted(2, 0, True)
         item = self._queue.popleft()
@@ -266,7 +266,7 @@ class Driver:
             try:
                 self._arrived(self._transport.receive_into(self.layer.receive_buffer()))
             except Quiet:
-                continue
+                continue  # the time left is looked at above
             except (AssociationAborted, PeerTimeout):
                 return
             finally:

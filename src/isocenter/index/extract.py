@@ -16,9 +16,10 @@ from isocenter.dicom.elements import Encoding, MalformedDataSet
 from isocenter.dicom.folding import FOLD_LENGTH, fold
 from isocenter.dicom.scan import RawElement, Sample, Scan
 from isocenter.errors import Reason, Refused
-from isocenter.index import frames, keys, non_patient
+from isocenter.index import frames, keys
 from isocenter.index.further import NOTHING, Row, fold_group, further_at
 from isocenter.index.keys import INDEXED, STANDARD, Wanted
+from isocenter.index.non_patient_columns import columns_of
 from isocenter.index.records import Arrival, DuplicatePolicy
 from isocenter.index.rejection_notes import Names, note_in
 
@@ -83,7 +84,7 @@ def arrival(
     declared = declared or character_set.encode("ascii", "replace")
     named = elements.get(keys.SOP_CLASS)
     if named is not None and named.value.strip(b"\0 ") in _NON_PATIENT:
-        own = non_patient.columns_of(scan, _uid(elements, keys.SOP_CLASS), size, read, declared)
+        own = columns_of(scan, _uid(elements, keys.SOP_CLASS), size, read, declared)
         alone = _alone(scan, own, store_key, digest, size, offset, received_at, source_aet, policy)
         return alone._replace(received=received)
     shared = _shared_by(scan, declared, issuer, wanted)

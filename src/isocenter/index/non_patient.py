@@ -3,15 +3,11 @@
 Such an arrival names no study; `Arrival.study_uid` is ''. There are few of them, so that each is asked for by itself.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, exists
 
-from isocenter.declarations.non_patient import MODEL_OF, keys_of, tags_of
-from isocenter.dicom.scan import Scan, scan_file
-from isocenter.index.further import further
-from isocenter.index.keys import SPECIFIC_CHARACTER_SET, Keys
 from isocenter.index.non_patient_tables import non_patient_instance
 from isocenter.index.records import Arrival, Deletion, DuplicatePolicy, Likeness, Outcome, Verdict
 from isocenter.index.sessions import Session
@@ -31,25 +27,6 @@ _SETTLE = "UPDATE conflict SET settled_at = ? WHERE study_uid = '' AND settled_a
 
 _CHANGE = ("kind", "study_uid", "series_uid", "sop_uid", "store_key", "at")
 _REMOVAL = ("store_key", "reason", "not_before")
-
-
-def columns_of(
-    scan: Scan, sop_class: str, size: int, read: Callable[[int, int], bytes] | None, declared: bytes
-) -> dict[str, str | int | bytes | None]:
-    """What the index keeps of an instance: its model's keys as DICOM JSON. `read(n, offset)` gives the data set, whose
-    header `scan` may not have looked for them."""
-    wanted = tags_of(sop_class)
-    found = scan if read is None else scan_file(read, size, scan.syntax, wanted)
-    own = found.elements.get(SPECIFIC_CHARACTER_SET)
-    written = own.value.strip(b" \0").decode("ascii", "replace") if own is not None else ""
-    keys: Keys = {tag: _inner(sop_class, tag) for tag in wanted - {SPECIFIC_CHARACTER_SET}}
-    kept = further("N", keys, found.elements, found.encoding, declared)
-    return {"attributes": kept.json, "character_set": written}
-
-
-def _inner(sop_class: str, tag: int) -> Keys | None:
-    """Marks a sequence; what lies in it is matched from the JSON, and needs no rows."""
-    return {} if keys_of(MODEL_OF[sop_class].name)[(tag,)].vr == "SQ" else None
 
 
 class _Held(NamedTuple):

@@ -16,7 +16,7 @@ from isocenter.server import places, startup
 from isocenter.server.banner import banner
 from isocenter.server.board import Board, counts
 from isocenter.server.ports import Listeners, ae_ports, bind, drop, with_own, with_tls, write_ports
-from isocenter.server.process import call, limit_arenas
+from isocenter.server.process import call, fill_holes, limit_arenas
 from isocenter.server.supervisor import Plan, Supervisor
 from isocenter.server.workers import ROLES
 from isocenter.store.filesystem import FilesystemStore
@@ -77,6 +77,7 @@ def _supervise(
     board = Board(slots, max(settings.limits.associations, 1000))
     gc.collect()
     gc.freeze()
+    fill_holes()
     # an object received makes hundreds of small tuples and no cycle: look for one less often than after every 700
     gc.set_threshold(20_000, 20, 50)
     return Supervisor(settings, plan, listeners, board, folder).run()

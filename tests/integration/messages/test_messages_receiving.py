@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from isocenter.config.hl7 import Destination, Feed, Hl7
@@ -13,6 +14,7 @@ from isocenter.hl7.errors import Condition, Location, MessageError
 from isocenter.hl7.message import Message, parsed
 from isocenter.workflow.messages.keeping import SAME_ID, Arrival
 from message_handlers import SENDER, Noting, Reception, at_once, message, noted
+from servers import until
 
 WRONG = MessageError(Condition.REQUIRED_FIELD, "there is no name", Location("PID", 1, 5))
 
@@ -321,6 +323,39 @@ def test_messages_of_one_feed_wait_for_each_other(any_database: Database) -> Non
     at_once(lambda: reception.code(message(1, 1)), second)
     assert noted(any_database) == ["3", "1", "2"]
     assert reception.handler.prepared.index("1") < reception.handler.prepared.index("2")
+
+
+_WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+
+
+def test_feeds_are_processed_at_once_unless_they_name_the_same_patient(postgresql_database: Database) -> None:
+    """The first message is in the middle of its transaction."""
+    reception = Reception(postgresql_database)
+    begun, go = threading.Event(), threading.Event()
+
+    def apply(message: Message) -> None:
+        if message.header.control_id == "1":
+            begun.set()
+            assert go.wait(60)
+
+    def waits() -> bool:
+        with postgresql_database.reading() as connection:
+            return bool(connection.execute(_WAITING).scalar_one())
+
+    def others() -> None:
+        assert begun.wait(60)
+        assert reception.code(message(2, 20, sender="SECOND|FEED")) == "AA", "it is of somebody else"
+        same = threading.Thread(target=reception.code, args=(message(3, 10, sender="THIRD|FEED"),))
+        same.start()
+        until(waits, told="it waits for what is done to the patient")
+        assert noted(postgresql_database) == ["20"]
+        go.set()
+        same.join(60)
+
+    reception.handler.on_apply = apply
+    at_once(lambda: reception.code(message(1, 10, sender="FIRST|FEED")), others)
+    assert noted(postgresql_database) == ["10", "20", "10"], "the first had its number first"
+    assert {state for state, _, _ in states(reception)} == {"processed"}
 
 
 class Choosing(Noting):

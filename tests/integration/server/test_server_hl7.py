@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -113,20 +114,28 @@ port = {ris.port}
         assert "Traceback" not in made.whole_log()
 
 
+@pytest.fixture(name="commands", scope="module")
+def fixture_commands() -> Iterator[Commands]:
+    made = Commands()
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="module")
-def cli(server: Server) -> Iterator[Run]:
-    commands = Commands()
-    config = server.data.with_name("isocenter.toml")
+def cli(server: Server, commands: Commands) -> Run:
+    return running(commands, server, "--config", server.data.with_name("isocenter.toml"))
+
+
+def running(commands: Commands, server: Server, *options: object) -> Run:
+    """Runs `isocenter hl7` beside a server."""
 
     def run(*words: object, status: int = 0) -> "subprocess.CompletedProcess[str]":
-        done = commands.run(
-            "hl7", *map(str, words), "--data", str(server.data), "--config", str(config), environment=environment()
-        )
+        given = map(str, ("hl7", *words, "--data", server.data, *options))
+        done = commands.run(*given, environment=environment())
         assert done.returncode == status, done.stderr
         return done
 
-    yield run
-    commands.close()
+    return run
 
 
 def calling(server: Server) -> Caller:
@@ -171,6 +180,20 @@ def test_commands_list_show_and_replay(server: Server, cli: Run) -> None:
     assert "1 processed, 1 of them refused" in cli("replay", refused["id"], "--wait", 60, status=1).stdout
     (hl7,) = server.pids("hl7")
     assert owner(server, done["job"]).split(":")[1] == str(hl7), "it queues up with those that come in"
+
+
+def test_where_nothing_listens_the_process_of_the_jobs_replays(tmp_path: Path, commands: Commands) -> None:
+    with Server(tmp_path / "data", hl7=True) as server:
+        with calling(server) as ris:
+            assert ris.send(order("R3", event="ORM^O99")).value("MSA-1") == "AR"
+        assert server.stop() == 0
+        server.start(hl7__listen=False)
+        assert server.pids("hl7") == []
+        done = json.loads(running(commands, server)("replay", "--refused", "--wait", 60, "--json", status=1).stdout)
+        assert [(each["state"], each["runs"]) for each in done["messages"]] == [("refused", 2)]
+        (jobs,) = server.pids("jobs")
+        assert owner(server, done["job"]).split(":")[1] == str(jobs)
+        assert server.stop() == 0
 
 
 def owner(server: Server, number: int) -> str:

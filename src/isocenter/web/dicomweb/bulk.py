@@ -14,7 +14,7 @@ from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.conditions import tag_of, unchanged, whole_or_range
 from isocenter.web.dicomweb.framing import frames_reply
-from isocenter.web.dicomweb.retrieving import framed
+from isocenter.web.dicomweb.named import framed
 from isocenter.web.problem import not_acceptable
 from isocenter.web.reply import SLICE, Pieces, Reply
 

@@ -20,8 +20,8 @@ from isocenter.web.conditions import tag_of, unchanged, whole_or_range
 from isocenter.web.dicomweb import frame_media
 from isocenter.web.dicomweb.frame_media import FrameForm
 from isocenter.web.dicomweb.leaving import lossy_for
+from isocenter.web.dicomweb.named import framed
 from isocenter.web.dicomweb.objects import leaves_in
-from isocenter.web.dicomweb.retrieving import framed
 from isocenter.web.problem import Problem, bad_request, not_acceptable
 from isocenter.web.reply import SLICE, Pieces, Reply
 

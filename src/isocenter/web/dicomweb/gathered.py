@@ -21,8 +21,9 @@ from isocenter.web.dicomweb import frame_media
 from isocenter.web.dicomweb.bulk import value
 from isocenter.web.dicomweb.frame_media import FrameForm
 from isocenter.web.dicomweb.framing import Described
+from isocenter.web.dicomweb.named import found_by
 from isocenter.web.dicomweb.objects import leaves_in
-from isocenter.web.dicomweb.retrieving import counted, found_by
+from isocenter.web.dicomweb.retrieving import counted
 from isocenter.web.problem import Problem, not_acceptable, not_found
 from isocenter.web.reply import Pieces, Reply
 from isocenter.web.root import study_url

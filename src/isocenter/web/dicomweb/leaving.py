@@ -5,7 +5,7 @@ turn. What can't be decoded is known once it is `settled`, before its first byte
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from isocenter import telemetry
@@ -18,8 +18,11 @@ from isocenter.errors import IsocenterError, Retriable
 from isocenter.imaging.plan import feasible, loses
 from isocenter.imaging.recode import Lossy
 from isocenter.imaging.transcoding import Plain, Transcoding, transcoding
+from isocenter.imaging.turns import AHEAD, in_turn
+from isocenter.web.call import Call
 from isocenter.web.context import WebContext
 from isocenter.web.dicomweb import objects
+from isocenter.web.problem import not_acceptable
 
 log = telemetry.logger("web")
 
@@ -41,6 +44,9 @@ class Choice(NamedTuple):
     def transcoded(self) -> bool:
         """Its pixels have to go through a codec."""
         return not can_convert(self.located.syntax, self.syntax)
+
+
+Chosen = list[Choice]
 
 
 class Leaving:
@@ -139,3 +145,24 @@ class Feasibility:
         if possible:
             self._alike.add(kind)
         return possible
+
+
+def leavings(call: Call, chosen: Chosen) -> Iterator[Leaving]:
+    """The objects in turn, each with its final transfer syntax, while the next ones are made ready. Close it, or use it
+    up."""
+    begun = (Leaving(call.context, each).begun() for each in chosen)
+    for leaving in in_turn(begun, call.context.engine.limit + AHEAD):
+        with telling_why(leaving.located):
+            leaving.settled()
+        yield leaving
+
+
+@contextmanager
+def telling_why(one: Located) -> Iterator[None]:
+    """406 for an object that can't be decoded after all, with what is the matter."""
+    try:
+        yield
+    except Retriable:
+        raise
+    except IsocenterError as failure:
+        raise not_acceptable(f"{objects.refusal(one)}; {failure.comment}") from failure

@@ -15,7 +15,7 @@ from isocenter.dicom.native_model import xml_of
 from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.coding import coding_of, compressed, encoded
-from isocenter.web.dicomweb.retrieving import found_by, located
+from isocenter.web.dicomweb.named import found_by, located
 from isocenter.web.problem import not_acceptable, not_found
 from isocenter.web.reply import Pieces, Reply
 

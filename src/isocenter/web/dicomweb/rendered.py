@@ -19,8 +19,8 @@ from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.conditions import range_of, tag_of, unchanged
 from isocenter.web.dicomweb.framing import frame_numbers
+from isocenter.web.dicomweb.named import found_by, located
 from isocenter.web.dicomweb.picture_media import Wish, wishes
-from isocenter.web.dicomweb.retrieving import found_by, located
 from isocenter.web.picture_parameters import picture_of
 from isocenter.web.problem import MEDIA_TYPE as PROBLEM
 from isocenter.web.problem import Problem, not_acceptable, problem_of, showing

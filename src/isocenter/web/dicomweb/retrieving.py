@@ -2,22 +2,18 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 
-from isocenter.archive.retrieval.instances import Located, Selection, locate, locate_framed
-from isocenter.errors import IsocenterError, Retriable
-from isocenter.imaging.turns import AHEAD, in_turn
+from isocenter.archive.retrieval.instances import Located
 from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.conditions import tag_of, unchanged, whole_or_range
-from isocenter.web.dicomweb import objects
-from isocenter.web.dicomweb.leaving import Choice, Feasibility, Leaving
+from isocenter.web.dicomweb import objects, zipped
+from isocenter.web.dicomweb.leaving import Choice, Chosen, Feasibility, Leaving, leavings, telling_why
+from isocenter.web.dicomweb.named import found_by
 from isocenter.web.dicomweb.objects import Wish
-from isocenter.web.problem import not_acceptable, not_found
+from isocenter.web.problem import not_acceptable
 from isocenter.web.reply import SLICE, Pieces, Reply
-
-Chosen = list[Choice]
 
 
 async def instances(call: Call) -> Reply:
@@ -28,28 +24,10 @@ async def instances(call: Call) -> Reply:
     return await call.context.lanes.retrieve.run(_instances, call, wishes)
 
 
-def located(call: Call) -> Located:
-    """The instance that the path names. Raises Problem 404."""
-    return framed(call)[0]
-
-
-def framed(call: Call) -> tuple[Located, bytes | None]:
-    """The same with its frame table."""
-    path = call.path
-    names = (path["study"], path["series"], path["instance"])
-    found = locate_framed(call.context.database, *names, call.access, call.view)
-    one = call.laid(found[0]) if found is not None else None
-    if found is None or one is None:
-        raise not_found("instance")
-    return one, found[1]
-
-
 def _instances(call: Call, wishes: Sequence[Wish]) -> Reply:
     found = found_by(call)
     wish, chosen = _choose(call, found, wishes)
     if wish.zipped:
-        from isocenter.web.dicomweb import zipped
-
         answer = zipped.archive(call, chosen)
     elif wish.multipart:
         answer = _in_parts(call, chosen)
@@ -64,20 +42,6 @@ def counted(answer: Reply, missing: int) -> Reply:
         return answer
     answer.headers["Warning"] = f'299 isocenter "{missing} objects can not be had in what Accept names"'
     return replace(answer, status=206)
-
-
-def found_by(call: Call) -> list[Located]:
-    """The instances of the study, series or instance that the path names. Raises Problem 404."""
-    path = call.path
-    if "instance" in path:
-        return [located(call)]
-    series = (path["series"],) if "series" in path else ()
-    selection = Selection(study_uids=(path["study"],), series_uids=series, access=call.access, view=call.view)
-    there = (one for page in locate(call.context.database, selection, page=2000) for one in page)
-    found = [one for each in there if (one := call.laid(each)) is not None]
-    if not found:
-        raise not_found("series" if "series" in path else "study")
-    return found
 
 
 def _choose(call: Call, found: list[Located], wishes: Sequence[Wish]) -> tuple[Wish, Chosen]:
@@ -130,7 +94,7 @@ def _transcoded(call: Call, headers: dict[str, str], choice: Choice) -> Reply:
     """One object by itself whose pixels are transcoded: a small one whole, so that ranges of it may be had."""
     leaving = Leaving(call.context, choice)
     try:
-        with _telling_why(choice.located):
+        with telling_why(choice.located):
             leaving.begun().settled()
         headers["Content-Type"] = f"{media.DICOM}; transfer-syntax={leaving.syntax}"
         if not leaving.small:
@@ -143,17 +107,6 @@ def _transcoded(call: Call, headers: dict[str, str], choice: Choice) -> Reply:
     leaving.close()
     slices = (whole[at : at + SLICE] for at in range(0, len(whole), SLICE))
     return whole_or_range(call, headers, slices, len(whole))
-
-
-@contextmanager
-def _telling_why(one: Located) -> Iterator[None]:
-    """406 for an object that can't be decoded after all, with what is the matter."""
-    try:
-        yield
-    except Retriable:
-        raise
-    except IsocenterError as failure:
-        raise not_acceptable(f"{objects.refusal(one)}; {failure.comment}") from failure
 
 
 def _in_parts(call: Call, chosen: Chosen) -> Reply:
@@ -181,16 +134,6 @@ def _in_parts(call: Call, chosen: Chosen) -> Reply:
         yield end
 
     return Reply(200, headers, source=Pieces(body(), length), lane=call.context.lanes.retrieve)
-
-
-def leavings(call: Call, chosen: Chosen) -> Iterator[Leaving]:
-    """The objects in turn, each with its final transfer syntax, while the next ones are made ready. Close it, or use it
-    up."""
-    begun = (Leaving(call.context, each).begun() for each in chosen)
-    for leaving in in_turn(begun, call.context.engine.limit + AHEAD):
-        with _telling_why(leaving.located):
-            leaving.settled()
-        yield leaving
 
 
 def _lead(boundary: str, syntax: str, number: int) -> bytes:

@@ -13,9 +13,9 @@ from isocenter.imaging.picture import MEDIA_TYPES, Picture
 from isocenter.web.call import Call
 from isocenter.web.conditions import tag_of, unchanged
 from isocenter.web.dicomweb.framing import frame_numbers
+from isocenter.web.dicomweb.named import located
 from isocenter.web.dicomweb.picture_media import picture_type
 from isocenter.web.dicomweb.rendered import CACHED, with_warnings
-from isocenter.web.dicomweb.retrieving import located
 from isocenter.web.picture_parameters import thumbnail_of
 from isocenter.web.problem import Problem, not_acceptable, not_found, showing
 from isocenter.web.reply import Reply

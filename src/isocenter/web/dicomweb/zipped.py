@@ -17,8 +17,8 @@ from isocenter.dicom.json_reading import text_of
 from isocenter.web.call import Call
 from isocenter.web.conditions import tag_of, unchanged
 from isocenter.web.dicomweb import objects
+from isocenter.web.dicomweb.leaving import Chosen, leavings
 from isocenter.web.dicomweb.metadata import objects_of
-from isocenter.web.dicomweb.retrieving import Chosen, leavings
 from isocenter.web.reply import Pieces, Reply
 
 Known = dict[str, tuple[tuple[str, ...], str]]

@@ -7,9 +7,8 @@ from isocenter.errors import IsocenterError, Retriable
 from isocenter.web import media
 from isocenter.web.call import Call
 from isocenter.web.dicomweb import objects
-from isocenter.web.dicomweb.leaving import Choice, Feasibility, Leaving
+from isocenter.web.dicomweb.leaving import Choice, Chosen, Feasibility, Leaving, leavings
 from isocenter.web.dicomweb.objects import Wish
-from isocenter.web.dicomweb.retrieving import Chosen, leavings
 from isocenter.web.wado_ws.documents import Found
 from isocenter.web.wado_ws.request import Request
 from isocenter.web.wado_ws.results import Result, Results

@@ -40,7 +40,8 @@ def written(messages: Messages, works: Mapping[Work, bool], *, careful: bool) ->
     """What one commit has done with messages, in their order, and where that has brought each. `works`: whether nothing
     of its feed is before it any more by then. Not `careful`: raises NotAllGood, with nothing done."""
     with messages.database.writing() as connection:
-        turns.take(connection, (work.arrival.feed for work in works))
+        named = (work.message for work in works if work.message is not None)
+        turns.take(connection, (work.arrival.feed for work in works), named)
         commit = _Careful(messages, connection) if careful else _Swift(messages, connection, works)
         after = {work: commit.bring(work, free=free) for work, free in works.items()}
         commit.close()

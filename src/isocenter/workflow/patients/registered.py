@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from isocenter.database.prepared import Prepared
 from isocenter.index.level_models import dumped, loaded
+from isocenter.workflow.messages import turns
 from isocenter.workflow.patients.attributes import Changes, parts_of
 from isocenter.workflow.patients.tables import registered_link, registered_patient, registered_visit
 from isocenter.workflow.worklist.attributes import Model, changed, identified
@@ -82,8 +83,16 @@ def of(connection: Connection, identity: str, *, locked: bool = False) -> Regist
 
 def current(connection: Connection, identity: str, instead: Mapping[str, str] = MappingProxyType({})) -> str:
     """The identity that `identity` goes by now: itself, or that of the patient it was merged into. `instead`: what some
-    are taken to be merged into, '' for nobody, whatever is registered."""
-    return path(connection, identity, instead)[-1]
+    are taken to be merged into, '' for nobody, whatever is registered.
+
+    Where that is another, what other transactions do with him is waited for: they may call him by his own number."""
+    found = path(connection, identity, instead)[-1]
+    while found != identity and not instead:
+        turns.take_patient(connection, parts_of(found)[0])
+        before, found = found, path(connection, identity)[-1]
+        if found == before:
+            break
+    return found
 
 
 def path(connection: Connection, identity: str, instead: Mapping[str, str] = MappingProxyType({})) -> list[str]:
