@@ -60,7 +60,7 @@ class Reception:
         self.handler = handler or Noting()
         self.database = database
         self.messages = Messages(database, "here")
-        self.processor = Processor(self.messages, turns=1 if database.engine.dialect.name == "sqlite" else 2)
+        self.processor = Processor(self.messages)
         self.settings = settings or Hl7()
         self.outbox = Outbox(database, self.settings)
         self.use({"ADT^A08": self.handler, "ADT^A04": self.handler, "ORM^*": self.handler})

@@ -25,9 +25,6 @@ PURGE: Final = "hl7-purge"
 _DAY: Final = 86_400
 _SENDINGS: Final = 8
 """Destinations that are sent to at once."""
-_TURNS: Final = 2
-"""Commits of messages at once where the database has several transactions: while one waits for an answer of the
-database, the other has the interpreter."""
 
 
 class Reception(NamedTuple):
@@ -41,7 +38,7 @@ class Reception(NamedTuple):
 def reception(archive: Archive, settings: Settings) -> Reception:
     """What a process needs that takes messages, or processes them again."""
     messages = Messages(archive.database, node(settings))
-    processor = Processor(messages, turns=1 if settings.sqlite else _TURNS)
+    processor = Processor(messages)
     outbox = Outbox(archive.database, settings.hl7)
     receiver = Receiver(settings.hl7, processor, workflow.handlers(archive, settings), outbox)
     return Reception(messages, processor, receiver)

@@ -328,9 +328,9 @@ def test_messages_of_one_feed_wait_for_each_other(any_database: Database) -> Non
 _WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 
 
-def test_feeds_are_processed_at_once_unless_they_name_the_same_patient(postgresql_database: Database) -> None:
-    """The first message is in the middle of its transaction."""
-    reception = Reception(postgresql_database)
+def test_two_nodes_process_at_once_what_names_other_patients(postgresql_database: Database) -> None:
+    """What names the same one waits. The first message is in the middle of its transaction."""
+    node, other = Reception(postgresql_database), Reception(postgresql_database)
     begun, go = threading.Event(), threading.Event()
 
     def apply(message: Message) -> None:
@@ -344,18 +344,18 @@ def test_feeds_are_processed_at_once_unless_they_name_the_same_patient(postgresq
 
     def others() -> None:
         assert begun.wait(60)
-        assert reception.code(message(2, 20, sender="SECOND|FEED")) == "AA", "it is of somebody else"
-        same = threading.Thread(target=reception.code, args=(message(3, 10, sender="THIRD|FEED"),))
+        assert other.code(message(2, 20, sender="SECOND|FEED")) == "AA", "it is of somebody else"
+        same = threading.Thread(target=other.code, args=(message(3, 10, sender="THIRD|FEED"),))
         same.start()
         until(waits, told="it waits for what is done to the patient")
         assert noted(postgresql_database) == ["20"]
         go.set()
         same.join(60)
 
-    reception.handler.on_apply = apply
-    at_once(lambda: reception.code(message(1, 10, sender="FIRST|FEED")), others)
+    node.handler.on_apply = apply
+    at_once(lambda: node.code(message(1, 10, sender="FIRST|FEED")), others)
     assert noted(postgresql_database) == ["10", "20", "10"], "the first had its number first"
-    assert {state for state, _, _ in states(reception)} == {"processed"}
+    assert {state for state, _, _ in states(node)} == {"processed"}
 
 
 class Choosing(Noting):

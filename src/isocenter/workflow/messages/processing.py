@@ -2,7 +2,7 @@
 
 A message is kept (where its handler does something outside the database, or its sender is told before it is processed),
 then handled, and what it did is committed together with the note that it is done. Whoever waits for a message takes
-a turn when there is one to be had, and commits all that can be committed then; there is no timer and no thread for it.
+the turn when nobody has it, and commits all that can be committed then; there is no timer and no thread for it.
 """
 
 import threading
@@ -40,16 +40,13 @@ class Stopped(Retriable):
 class Processor:
     """Processes messages for the threads that bring them. Made once in a process."""
 
-    def __init__(self, messages: Messages, *, turns: int = 1) -> None:
-        """`turns`: commits that go on at once, each of other feeds, where the database has several transactions."""
+    def __init__(self, messages: Messages) -> None:
         self._messages = messages
         self._lanes: dict[str, deque[Work]] = {}
-        self._taken: set[str] = set()
-        """The feeds of the commits that go on."""
         self._known: dict[Key, Work] = {}
-        self._turns = threading.Semaphore(turns)
+        self._turn = threading.Lock()
         self._care = 0
-        """Commits that are to be made with care."""
+        """Commits that are to be made with care; whoever has the turn counts."""
         self._moved = threading.Condition()
         self._stopping = False
 
@@ -87,7 +84,7 @@ class Processor:
         while not reached():
             if self._prepares(work):
                 self._prepare(work)
-            with self._turns:
+            with self._turn:
                 moved = not reached() and self._commit()
             if not moved and not reached():
                 with self._moved:
@@ -133,15 +130,13 @@ class Processor:
         with self._moved:
             work.fault, work.stage = fault, Stage.READY
 
-    # --- commits, by whoever has a turn
+    # --- commits, by whoever has the turn
 
     def _movable(self) -> dict[Work, bool]:
         """What the next commit can bring on, in the order of each feed, and whether nothing of its feed is before it
-        any more once what the same commit does is done. Nothing of a feed of which a commit goes on."""
+        any more once what the same commit does is done."""
         found: dict[Work, bool] = {}
-        for feed, lane in self._lanes.items():
-            if feed in self._taken:
-                continue
+        for lane in self._lanes.values():
             blocked = False
             for work in lane:
                 to_keep = work.stage is Stage.NEW and work.kept_first
@@ -156,16 +151,7 @@ class Processor:
         """Bring on what can be; whether there was anything."""
         with self._moved:
             works = self._movable()
-            feeds = {work.arrival.feed for work in works}
-            self._taken |= feeds
-        if not works:
-            return False
-        try:
-            return self._commit_these(works)
-        finally:
-            with self._moved:
-                self._taken -= feeds
-                self._moved.notify_all()
+        return bool(works) and self._commit_these(works)
 
     def _commit_these(self, works: Mapping[Work, bool]) -> bool:
         for tries in range(1, _TRIES + 1):
@@ -202,7 +188,7 @@ class Processor:
                 return written(self._messages, works, careful=False)
             except NotAllGood:
                 self._care = _CARE
-        self._care = max(self._care - 1, 0)
+        self._care -= 1
         return written(self._messages, works, careful=True)
 
     def _settle(self, after: Mapping[Work, Stage]) -> None:

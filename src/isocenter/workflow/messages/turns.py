@@ -1,9 +1,9 @@
-"""Who has to wait for whom, where several transactions process messages in one PostgreSQL database: of one process
-(`processing`), or of several nodes that share it.
+"""Who has to wait for whom, where several nodes process messages in one PostgreSQL database.
 
-Who commits messages takes the turns of their feeds, and of the patients, visits and orders that they name, and gives
-them back with the end of its transaction. So a feed stays in order, and an order and an update of its patient that come
-over two feeds see each other. SQLite has one transaction at a time anyway.
+Within a process one commit is made after the other (`processing`). Two nodes know nothing of each other's: who commits
+messages takes the turns of their feeds, and of the patients, visits and orders that they name, and gives them back with
+the end of its transaction. So a feed stays in order, and an order and an update of its patient that come to two nodes
+see each other. SQLite has one transaction at a time anyway.
 """
 
 import hashlib
