@@ -10,11 +10,9 @@ from isocenter.dicom import xml_model, xml_reading
 from isocenter.errors import Refused
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff^=\\"), max_size=8)
-names = st.builds(
-    lambda family, given_name: {"Alphabetic": f"{family}^{given_name}"},
-    texts.filter(lambda text: bool(text.strip())),
-    texts.filter(lambda text: bool(text) and text == text.strip()),
-).filter(lambda name: name["Alphabetic"] == name["Alphabetic"].strip())
+# blanks around a component mean nothing (PS3.5 6.2.1), and are not written
+components = texts.filter(lambda text: bool(text) and text == text.strip())
+names = st.builds(lambda family, given_name: {"Alphabetic": f"{family}^{given_name}"}, components, components)
 attributes = st.one_of(
     st.builds(lambda values: {"vr": "LO", "Value": values}, st.lists(texts, min_size=1, max_size=3)),
     st.builds(lambda values: {"vr": "US", "Value": values}, st.lists(st.integers(0, 65535), min_size=1, max_size=3)),

@@ -64,7 +64,7 @@ class Filed:
         found = self._people[identity] = registered.of(self._connection, identity)
         if found is None or not found.merged_into:
             return identity
-        current = registered.current(self._connection, identity)
+        current = registered.current_for_message(self._connection, identity)
         self.former[current] = identity
         return current
 

@@ -121,7 +121,7 @@ class Changing:
             return [pair.prior, pair.identity]
         if told.prior and told.prior != told.identity:
             return [told.identity, told.prior]
-        return [registered.current(connection, told.identity)]
+        return [registered.current_for_message(connection, told.identity)]
 
     def _apply_update(self, connection: Connection, event: Event, told: Told, cause: Cause, looked: Looked) -> None:
         """`apply` of the event that is by far the most frequent, with as few statements as it takes."""
@@ -155,7 +155,7 @@ class Changing:
     # --- one kind after another
 
     def _update(self, connection: Connection, event: Event, told: Told, cause: Cause) -> _Done:
-        identity = registered.current(connection, told.identity)
+        identity = registered.current_for_message(connection, told.identity)
         return self._updated(connection, event, told, cause, identity, self._held(connection, identity))[1]
 
     def _updated(
@@ -212,7 +212,7 @@ class Changing:
             done.add(holder.name, holders.give(connection, holder, held, pair.identity, changes))
 
     def _renumber(self, connection: Connection, event: Event, told: Told, cause: Cause) -> _Done:
-        identity = registered.current(connection, told.identity)
+        identity = registered.current_for_message(connection, told.identity)
         done = _Done(event.does, identity)
         prior, number = told.number(event.of)
         person = self._register.put(connection, identity, told.patient, cause.feed)

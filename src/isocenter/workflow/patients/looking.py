@@ -15,10 +15,10 @@ class Looked:
         self._identities: dict[str, list[str]] = {}
 
     def current(self, identity: str) -> str:
-        """See `registered.current`."""
+        """See `registered.current_for_message`."""
         found = self._current.get(identity)
         if found is None:
-            found = self._current[identity] = registered.current(self.connection, identity)
+            found = self._current[identity] = registered.current_for_message(self.connection, identity)
         return found
 
     def identities(self, patient_id: str) -> list[str]:

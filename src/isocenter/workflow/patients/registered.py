@@ -83,13 +83,17 @@ def of(connection: Connection, identity: str, *, locked: bool = False) -> Regist
 
 def current(connection: Connection, identity: str, instead: Mapping[str, str] = MappingProxyType({})) -> str:
     """The identity that `identity` goes by now: itself, or that of the patient it was merged into. `instead`: what some
-    are taken to be merged into, '' for nobody, whatever is registered.
+    are taken to be merged into, '' for nobody, whatever is registered."""
+    return path(connection, identity, instead)[-1]
 
-    Where that is another, what other transactions do with him is waited for: they may call him by his own number."""
-    found = path(connection, identity, instead)[-1]
-    while found != identity and not instead:
+
+def current_for_message(connection: Connection, identity: str) -> str:
+    """The same in the transaction of a message. Where it is another, what other nodes do with messages about him is
+    waited for: they may call him by his own number."""
+    found = current(connection, identity)
+    while found != identity:
         turns.take_patient(connection, parts_of(found)[0])
-        before, found = found, path(connection, identity)[-1]
+        before, found = found, current(connection, identity)
         if found == before:
             break
     return found
