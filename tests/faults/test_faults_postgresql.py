@@ -47,7 +47,7 @@ def test_everything_acknowledged_survives_crashes_of_postgresql(
 def test_while_postgresql_is_away_the_sender_is_told(
     make_server: Callable[..., Server], cluster: Cluster, book: Book
 ) -> None:
-    server = make_server(settings={"database": cluster.create()}).start()
+    server = make_server(settings={"database": cluster.create(), "index__patience": 2}).start()
     with Senders(lambda: server.dicom_port, book) as senders:
         book.await_acknowledged(40)
         cluster.stop("immediate")

@@ -160,6 +160,8 @@ class Index(Frozen, frozen=True, kw_only=True):
     behind: bool = False
     """With SQLite: a C-STORE is answered once its object is durable, and the index is written in batches right after;
     searches wait for that. By default each answer waits for its rows."""
+    patience: Seconds = 30.0
+    """With PostgreSQL: how long an object waits for the database before its sender is told to try later."""
 
 
 class Revision(Frozen, frozen=True, kw_only=True):

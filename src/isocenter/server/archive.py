@@ -89,7 +89,7 @@ def open_archive(worker: Worker, *, pool_size: int, may_own: bool = False) -> Ar
 
 def _writer(index: Database, worker: Worker, *, may_own: bool) -> Writer:
     if not worker.settings.sqlite:
-        return LocalWriter(index)
+        return LocalWriter(index, deadline=worker.settings.index.patience)
     path = index_socket(worker.folder)
     return SharedWriter(index, path) if may_own else RemoteWriter(path)
 

@@ -117,7 +117,7 @@ BULK = st.sampled_from(
 CODES = st.sampled_from(["113001^DCM", "113001", "x", "^"])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_nothing_is_answered_500(site: tuple[httpx.Client, Archive], data: st.DataObject) -> None:
     client, _ = site
@@ -159,7 +159,7 @@ def models() -> st.SearchStrategy[Any]:
     return st.builds(lambda a, b: {**a, **b}, known, st.dictionaries(tags, attribute, max_size=3))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_no_body_is_answered_500(site: tuple[httpx.Client, Archive], data: st.DataObject) -> None:
     client, _ = site

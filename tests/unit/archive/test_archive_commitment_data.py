@@ -31,14 +31,14 @@ references = st.builds(Reference, names, names)
 failures = st.sampled_from([0, 0, 0x0110, 0x0112, 0x0119, 0x0131, 0xC000])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(names, st.lists(references, min_size=1, max_size=20, unique=True), st.sampled_from(SYNTAXES))
 def test_a_request_comes_back(transaction: str, named: list[Reference], syntax: str) -> None:
     asked = Requested(transaction, tuple(named))
     assert read_request(request(asked, syntax), syntax) == asked
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(names, st.dictionaries(names, st.tuples(names, failures), min_size=1, max_size=20), st.sampled_from(SYNTAXES))
 def test_a_report_comes_back(transaction: str, said: dict[str, tuple[str, int]], syntax: str) -> None:
     results = [

@@ -268,7 +268,7 @@ def _nested(syntax: str) -> bytes:
     return encode(complete(CT) | {0x00400275: Element("SQ", (plain(),))}, syntax)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), syntax=st.sampled_from(NATIVE))
 def test_damaged_data_sets_have_findings_or_are_refused(data: st.DataObject, syntax: str) -> None:
     raw = bytearray(_nested(syntax))

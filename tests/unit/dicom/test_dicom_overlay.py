@@ -54,7 +54,7 @@ def applied(before: DataSet, changes: Changes) -> DataSet:
     data_sets(),
     st.sampled_from(native_syntaxes),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_is_laid_over_is_there_and_nothing_else_changed(
     before: DataSet, removed: dict[int, None], put: DataSet, syntax: str
 ) -> None:
@@ -67,7 +67,7 @@ def test_what_is_laid_over_is_there_and_nothing_else_changed(
 
 
 @given(data_sets(), data_sets(), st.sampled_from(native_syntaxes), st.sampled_from(native_syntaxes))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_conversion_takes_the_changes_along(before: DataSet, put: DataSet, source: str, target: str) -> None:
     data = encode(before, source)
     result = b"".join(Overlay(reader(data), len(data), source, put).converted(target))
@@ -143,7 +143,7 @@ def test_known_places_lead_to_the_same_edits(sample: Sample) -> None:
 
 
 @given(data_sets(), data_sets(), st.frozensets(st.sampled_from([0x00080018, 0x00100010, 0x0040A730, 0x00091010])))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_places_of_any_elements_do(before: DataSet, put: DataSet, wanted: frozenset[int]) -> None:
     for syntax in (uids.EXPLICIT_LE, uids.IMPLICIT_LE, uids.EXPLICIT_BE):
         data = encode(before, syntax)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isocenter.dicom import xml_model, xml_reading
@@ -33,6 +33,7 @@ models: st.SearchStrategy[dict[str, Any]] = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(models)
 def test_a_model_survives_its_document(model: dict[str, Any]) -> None:
     assert xml_reading.read(xml_model.of_object(model)) == _as_text(model)
