@@ -7,6 +7,7 @@ medians, and ratios are taken within a run.
 
 import atexit
 import contextlib
+import http.client
 import itertools
 import json
 import os
@@ -79,6 +80,7 @@ class Peer:
         """Start on an empty folder; returns when a C-ECHO succeeds. `sink`: port of the C-MOVE destination BENCH."""
         put_away(self.folder)
         self.folder.mkdir(parents=True)
+        os.sync()
         self.sink = sink
         self.spawn(self.command())
         self.wait()
@@ -159,6 +161,26 @@ class Isocenter(Peer):
     def __init__(self, name: str = "isocenter", **settings: str) -> None:
         super().__init__(name)
         self.settings, self.hl7 = settings, free_port()
+
+    def wait(self) -> None:
+        """Until all of its processes serve: those that come last would share the machine with what is measured."""
+        super().wait()
+        deadline = time.monotonic() + 60
+        while not self.ready():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} is not ready; see {self.folder}.log")
+            time.sleep(0.05)
+
+    def ready(self) -> bool:
+        """Whether it says so."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
 
     def command(self) -> list[str]:
         program = [str(Path(sys.executable).parent / "isocenter"), "serve", "--data", str(self.folder / "data")]
