@@ -93,7 +93,7 @@ class NullArchive:
         self._listener.close()
 
     def _serve(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # closed: the end
             while True:
                 with connected(self._listener.accept()[0]) as sock:
                     self._answer(sock)

@@ -114,7 +114,7 @@ class Peer:
     def tree(self) -> list[psutil.Process]:
         found = []
         for process in self.processes:
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile
                 top = psutil.Process(process.pid)
                 found += [top, *top.children(recursive=True)]
         return found
@@ -123,7 +123,7 @@ class Peer:
         """CPU seconds used so far by all of its processes."""
         total = 0.0
         for process in self.tree():
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile
                 times = process.cpu_times()
                 total += times.user + times.system + times.children_user + times.children_system
         return total
@@ -132,7 +132,7 @@ class Peer:
         """Proportional set size of all of its processes, MB."""
         total = 0
         for process in self.tree():
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile
                 total += process.memory_full_info().pss
         return total / 1e6
 

@@ -144,7 +144,7 @@ def _measured(template: Path, paths: Sequence[Path], associations: int, variable
         for k in range(associations):
             child = os.fork()
             if not child:
-                with suppress(KeyboardInterrupt):
+                with suppress(KeyboardInterrupt):  # the parent says so
                     _send(listener.getsockname()[1], paths[k::associations], starts)
                     os._exit(0)
                 os._exit(1)

@@ -96,7 +96,7 @@ def _become(asked: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
         status = 1
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # whoever asked may have gone
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(status)

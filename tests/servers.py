@@ -155,7 +155,7 @@ class Server:
         if self._process is None:
             return
         group = self._process.pid
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(group, signal.SIGKILL)
         self._process.wait(PATIENCE)
         self._process = None
@@ -209,7 +209,7 @@ class Server:
         """Proportional set size of all processes together, in bytes."""
         total = 0
         for process in self.processes():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it ended meanwhile
                 rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
                 total += 1024 * int(rollup.partition("\nPss:")[2].split()[0])
         return total

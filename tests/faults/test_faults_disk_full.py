@@ -38,7 +38,7 @@ class SmallDisk:
 
     def fill(self) -> None:
         """Leave not a page free."""
-        with (self.path / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+        with (self.path / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):  # until it is full
             while ballast.write(bytes(4096)):
                 pass
 

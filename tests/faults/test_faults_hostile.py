@@ -30,7 +30,7 @@ _ABORTIVE = struct.pack("ii", 1, 0)
 def probe(port: int, chance: random.Random) -> None:
     """What port scanners and load balancers do: connect, perhaps say something, and go, politely or not."""
     with socket.create_connection(("127.0.0.1", port)) as sock:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the server may hang up first
             sock.sendall(chance.choice((b"", b"", b"\x01", b"\x01\x00\x00\x00\x00\xff", b"\r\n")))
         if chance.random() < 0.9:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORTIVE)

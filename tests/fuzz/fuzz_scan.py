@@ -29,7 +29,7 @@ def check_scan(data: bytes) -> None:
             found = scan(data, syntax, WANTED)
         except MalformedDataSet as error:
             refused = error
-        with suppress(MalformedDataSet):
+        with suppress(MalformedDataSet):  # nothing else may be raised
             again = scan_file(lambda n, at: data[at : at + n], len(data), syntax, WANTED, chunk=32)
             assert found == again, "whole and in pieces differ"
             assert refused is None
@@ -43,7 +43,7 @@ def _asked(prefix: bytes, syntax: str) -> int | None:
     except NeedMore as more:
         return more.hint
     except MalformedDataSet:
-        pass
+        pass  # nothing else may be raised
     return None
 
 
@@ -51,7 +51,7 @@ def check_walk(data: bytes) -> None:
     """A walk opens and closes in order and stays within the data."""
     for syntax in SYNTAXES[:3]:
         opened: list[Kind] = []
-        with suppress(MalformedDataSet):
+        with suppress(MalformedDataSet):  # nothing else may be raised
             for event in walk(data, syntax):
                 assert 0 <= event.start <= event.offset <= event.offset + max(event.length, 0) <= len(data)
                 if event.kind in (Kind.SEQUENCE, Kind.ITEM, Kind.FRAGMENTS):
@@ -71,10 +71,10 @@ def check_walk(data: bytes) -> None:
 def check_decode(data: bytes) -> None:
     """What can be decoded can be encoded, and is then stable."""
     for syntax in SYNTAXES[:4]:
-        with suppress(MalformedDataSet):
+        with suppress(MalformedDataSet):  # nothing else may be raised
             encoded = dataset.encode(dataset.decode(data, syntax), syntax)
             assert dataset.encode(dataset.decode(encoded, syntax), syntax) == encoded
-        with suppress(MalformedDataSet):
+        with suppress(MalformedDataSet):  # nothing else may be raised
             dataset.items(data, syntax)
 
 
@@ -82,7 +82,7 @@ def check_convert(data: bytes) -> None:
     """A conversion is as long as it said and can be read again."""
     for source in native_syntaxes:
         for target in native_syntaxes:
-            with suppress(Refused):
+            with suppress(Refused):  # nothing else may be raised
                 conversion = Conversion(lambda at, n: data[at : at + n], len(data), source, target)
                 size = conversion.size()
                 result = b"".join(conversion.pieces())
@@ -91,11 +91,11 @@ def check_convert(data: bytes) -> None:
 
 def check_header(data: bytes) -> None:
     """A file header ends within the file; receipt facts are read or are not there."""
-    with suppress(MalformedDataSet):
+    with suppress(MalformedDataSet):  # nothing else may be raised
         header = read_header(data)
         assert 0 <= header.offset <= len(data)
         read_receipt(header)
-    with suppress(MalformedDataSet, NeedMore):
+    with suppress(MalformedDataSet, NeedMore):  # nothing else may be raised
         read_header(data, whole=False)
 
 

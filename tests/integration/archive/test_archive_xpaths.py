@@ -41,7 +41,7 @@ def _serves(selector: Selector) -> None:
     """It answers, once its process has started, which may take longer than it has here."""
 
     def answered() -> bool:
-        with suppress(Unanswerable):
+        with suppress(Unanswerable):  # not yet
             return selector.select(MODEL, [MODALITY]) == (b"CT",)
         return False
 

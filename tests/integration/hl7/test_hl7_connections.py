@@ -156,11 +156,11 @@ def test_a_message_that_never_ends_costs_its_connection() -> None:
         socket.create_connection(address, timeout=60) as sender,
     ):
         sender.sendall(framed(message(1))[:20])
-        with suppress(OSError):
+        with suppress(OSError):  # it hung up, as it should
             while True:
                 sender.sendall(b"x")
                 sender.settimeout(0.05)
-                with suppress(TimeoutError):
+                with suppress(TimeoutError):  # not yet
                     assert sender.recv(1) == b""
                     break
         assert quiet.send(message(2)).value("MSA-1") == "AA"
@@ -281,7 +281,7 @@ def test_a_receiver_that_says_nothing_sensible(said: bytes) -> None:
 
         def answer() -> None:
             connection, _ = sock.accept()
-            with connection, suppress(OSError):
+            with connection, suppress(OSError):  # the caller may leave first
                 connection.recv(65536)
                 connection.sendall(said)
 

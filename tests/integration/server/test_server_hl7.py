@@ -277,7 +277,7 @@ def test_a_reload_and_a_restart_lose_no_message(server: Server, cli: Run) -> Non
                     sent.append(caller.send(order(f"L{number}", sender="LOAD|H")).value("MSA-1"))
                     return
             except (ReceiverLost, ReceiverUnreachable):
-                continue
+                continue  # a restart, which is what this is about
 
     send(1)
     (before,) = server.pids("hl7")

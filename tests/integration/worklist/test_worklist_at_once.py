@@ -109,7 +109,7 @@ def test_many_at_once_make_one_entry(opened: Database) -> None:
     start, failed, worklist = threading.Barrier(6), list[BaseException](), Worklist(opened)
 
     def run(number: int) -> None:
-        with suppress(threading.BrokenBarrierError):
+        with suppress(threading.BrokenBarrierError):  # another has failed, and told
             start.wait(60)
         try:
             for step in ("S1", "S2", "S1", "S3"):

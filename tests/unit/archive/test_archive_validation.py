@@ -274,10 +274,10 @@ def test_damaged_data_sets_have_findings_or_are_refused(data: st.DataObject, syn
     raw = bytearray(_nested(syntax))
     for _ in range(data.draw(st.integers(1, 6))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(MalformedDataSet):
+    with suppress(MalformedDataSet):  # nothing else may be raised
         damaged = _of(bytes(raw), syntax)
         for check in (minimal, required_attributes, supported_character_set):
-            with suppress(Refused):
+            with suppress(Refused):  # nothing else may be raised
                 assert all(each.isascii() and "�" not in each for each in check(damaged))
 
 

@@ -41,7 +41,7 @@ def samples(limit: int) -> list[Sample]:
         try:
             header = read_header(content)
         except MalformedDataSet:
-            continue
+            continue  # no Part 10 file
         found.append(Sample(name, content, header.syntax, header.offset))
     return found
 

@@ -100,7 +100,7 @@ def test_reading_in_pieces_finds_the_same(chunk: int) -> None:
         try:
             whole = scan(data, sample.syntax, WANTED)
         except MalformedDataSet:
-            continue
+            continue  # damaged: told elsewhere
         assert scan_file(lambda n, at, d=data: d[at : at + n], len(data), sample.syntax, WANTED, chunk=chunk) == whole
 
 
@@ -118,7 +118,7 @@ def test_prefixes_ask_for_more_until_they_reach_the_header_end() -> None:
         try:
             whole = scan(data, sample.syntax, WANTED)
         except MalformedDataSet:
-            continue
+            continue  # damaged: told elsewhere
         size = 16
         while size < len(data) and (hint := asked_for(data[:size], sample.syntax)) is not None:
             assert hint > size
@@ -276,5 +276,5 @@ def test_damaged_files_are_read_or_refused(sample: Sample, data: st.DataObject) 
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.sampled_from([0, 1, 0xFE, 0xFF, 0x53]))
     for whole in (True, False):
-        with suppress(MalformedDataSet) if whole else suppress(MalformedDataSet, NeedMore):
+        with suppress(MalformedDataSet) if whole else suppress(MalformedDataSet, NeedMore):  # no others
             scan(bytes(damaged), sample.syntax, WANTED, whole=whole)

@@ -147,6 +147,6 @@ def test_they_go_with_the_process_that_asked() -> None:
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
     pid = int(done.stdout)
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with contextlib.suppress(psutil.NoSuchProcess):  # gone already
         psutil.Process(pid).wait(30)
     assert not psutil.pid_exists(pid)

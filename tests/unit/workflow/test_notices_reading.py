@@ -37,7 +37,7 @@ def test_both_kinds_in_each_syntax(kind: Kind, syntax: str) -> None:
 
 @given(st.sampled_from(Kind), st.sampled_from(NON_STORAGE), st.binary(max_size=200))
 def test_garbage(kind: Kind, syntax: str, data: bytes) -> None:
-    with suppress(Malformed):
+    with suppress(Malformed):  # nothing else may be raised
         read(kind, "1.2.9", data, syntax)
 
 
@@ -50,11 +50,11 @@ def test_spoiled_bytes(kind: Kind, syntax: str, spoiled: list[tuple[int, int]]) 
     data = bytearray(encode(WHOLE, syntax))
     for place, value in spoiled:
         data[place % len(data)] = value
-    with suppress(Malformed):
+    with suppress(Malformed):  # nothing else may be raised
         read(kind, "1.2.9", bytes(data), syntax)
 
 
 @given(st.sampled_from(Kind), st.integers(0, 200))
 def test_cut_short(kind: Kind, length: int) -> None:
-    with suppress(Malformed):
+    with suppress(Malformed):  # nothing else may be raised
         read(kind, "1.2.9", encode(WHOLE, uids.EXPLICIT_LE)[:length], uids.EXPLICIT_LE)
