@@ -29,7 +29,7 @@ _NAMING: Final = {
 """Fields with numbers of patients, accounts, visits, orders and appointments, whatever a mapping makes of them."""
 
 
-def take(connection: Connection, feeds: Iterable[str], messages: Iterable[Message] = ()) -> None:
+def take(connection: Connection, feeds: Iterable[str], messages: Iterable[Message]) -> None:
     """Wait for the turns of these feeds and of what these messages name; have them until the transaction ends."""
     if connection.dialect.name == "postgresql":
         numbers = {number for message in messages for number in _numbers(message)}
